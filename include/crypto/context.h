@@ -1,0 +1,46 @@
+/* context: what a TLS listener shows and demands, loaded from files once per configuration generation.
+ * Immutable afterwards and shared by all workers. */
+#ifndef DRAWBRIDGE_CRYPTO_CONTEXT_H
+#define DRAWBRIDGE_CRYPTO_CONTEXT_H
+
+#include "base/error.h"
+#include "base/span.h"
+
+/* Borrowed texts, NULL where not set. `file` and `line` say where the listener stands, for findings. Paths
+ * are ready to open. */
+struct tls_settings {
+    const char *file;
+    unsigned line;
+    const char *certfile, *keyfile;
+    const char *cafile, *capath, *crlfile;
+    bool require_certificate;
+    bool disable_client_cert_date_checks;
+    const char *tls_version; /* "tlsv1.2" (default) or "tlsv1.3": the minimum */
+    const char *ciphers;     /* TLS 1.2 */
+    const char *ciphers_tls13;
+    const char *session_context; /* tells listeners apart, so that a ticket of one is not taken by another */
+    int64_t now_s;               /* seconds since the epoch, for expiry findings */
+};
+
+struct tls_context; /* counted references; given with one */
+
+/* Loads everything and checks what a person gets wrong, one sentence each, naming the file and the remedy:
+ * file missing, unreadable by this user, not PEM, a key in the place of a certificate and the other way,
+ * encrypted key, key that does not match the certificate, certificate expired or not yet valid (error), soon
+ * to expire (warning, 30 days), server certificate with the same subject as the CA that signed it (error:
+ * OpenSSL clients fail with "self-signed certificate"), certificate without any name a client could check
+ * (warning: neither subjectAltName nor common name), empty cafile or CRL, CRL expired (error: fails closed),
+ * unknown ciphers or tls_version, require_certificate without cafile or capath. NULL when there were errors.
+ */
+struct tls_context *tls_context_load(const struct tls_settings *settings, struct findings *findings);
+
+struct tls_context *tls_context_keep(struct tls_context *context);
+void tls_context_drop(struct tls_context *context); /* NULL is allowed */
+
+/* Seconds since the epoch when the first certificate of the chain ends, for the metrics. */
+int64_t tls_context_expires_s(const struct tls_context *context);
+
+/* "OpenSSL 3.0.19 ..." of the library in use. */
+const char *tls_library_version(void);
+
+#endif

@@ -1,0 +1,81 @@
+/* engine: one TLS connection without a socket. Ciphertext comes in as a borrowed span and leaves through a
+ * lent buffer of the worker; between calls the engine keeps only what OpenSSL keeps (a partial record).
+ *
+ *      ciphertext in --engine_feed--> [ SSL through our own BIO ] --engine_read--> plaintext
+ *      ciphertext out <-- struct engine_out (one per worker) <-- engine_write, handshake, alerts
+ *
+ * One BIO per connection, whose callbacks point at the spans of the call in progress. Not thread-safe: an
+ * engine lives on one worker. */
+#ifndef DRAWBRIDGE_CRYPTO_ENGINE_H
+#define DRAWBRIDGE_CRYPTO_ENGINE_H
+
+#include "base/span.h"
+#include "crypto/context.h"
+
+struct engine;
+
+/* Where ciphertext goes: room lent by the worker, one for all its engines. */
+struct engine_out {
+    uint8_t *room;
+    size_t size;   /* at least ENGINE_OUT_SIZE */
+    size_t filled; /* the link sends room[0..filled) and sets filled to 0 */
+};
+
+/* 64 KiB of plaintext in 16 KiB records, their overhead, and one record more for handshake and alerts. */
+#define ENGINE_OUT_SIZE (96 * 1024)
+/* Plaintext that one engine_write takes at most for sure when `out` is empty. */
+#define ENGINE_WRITE_MAX (64 * 1024)
+
+enum engine_state {
+    ENGINE_SHAKING, /* handshake in progress */
+    ENGINE_OPEN,
+    ENGINE_CLOSED, /* the peer said close_notify, or we did */
+    ENGINE_BROKEN, /* a TLS error; engine_trouble tells */
+};
+
+/* A server engine; NULL when memory is out. Keeps a reference of the context. */
+struct engine *engine_accept(struct tls_context *context);
+void engine_destroy(struct engine *engine); /* NULL is allowed */
+
+/* Hands in ciphertext (borrowed until the next engine_feed) and takes the handshake as far as it goes. What
+ * the engine wants to say is appended to `out`. Afterwards call engine_read until it returns 0. */
+enum engine_state engine_feed(struct engine *engine, struct span ciphertext, struct engine_out *out);
+
+/* Decrypts into `room`: the bytes written, 0 when there is no more for now (or the state changed: look at
+ * engine_state_of). All ciphertext that was fed is consumed once 0 came back: nothing waits outside OpenSSL.
+ */
+size_t engine_read(struct engine *engine, uint8_t *room, size_t room_size, struct engine_out *out);
+
+/* Encrypts into `out` as many of the bytes as fit; returns how many were taken. */
+size_t engine_write(struct engine *engine, struct span plaintext, struct engine_out *out);
+
+/* Appends close_notify (once). */
+void engine_close(struct engine *engine, struct engine_out *out);
+
+enum engine_state engine_state_of(const struct engine *engine);
+
+/* Why a handshake failed, as a metric label and a sentence for the log. */
+enum tls_trouble {
+#define TLS_TROUBLE(name, sentence) TLS_TROUBLE_##name,
+#include "crypto/troubles.def"
+#undef TLS_TROUBLE
+    TLS_TROUBLE_COUNT
+};
+enum tls_trouble engine_trouble(const struct engine *engine);
+const char *tls_trouble_name(enum tls_trouble trouble); /* "no_shared_cipher" */
+const char *
+tls_trouble_sentence(enum tls_trouble trouble); /* "the device offers no cipher that this listener allows" */
+
+/* Facts for the log, after the handshake; static texts of OpenSSL. */
+const char *engine_version(const struct engine *engine); /* "TLSv1.3" */
+const char *engine_cipher(const struct engine *engine);
+bool engine_is_resumed(const struct engine *engine);
+
+/* The verified certificate's identity. Each returns false when there is no verified certificate, the name is
+ * missing, holds a NUL, or is not UTF-8 (class of CVE-2009-2408). Text with NUL is written to `room`. */
+bool engine_peer_has_certificate(const struct engine *engine);
+bool engine_peer_common_name(const struct engine *engine, char *room, size_t room_size, size_t *size);
+/* RFC 2253 order, as mosquitto's use_subject_as_username. */
+bool engine_peer_subject(const struct engine *engine, char *room, size_t room_size, size_t *size);
+
+#endif
