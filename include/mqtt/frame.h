@@ -15,6 +15,10 @@ static inline size_t mqtt_frame_size(const struct mqtt_frame *frame) {
     return (size_t)frame->header_size + frame->remaining;
 }
 
+/* Is the remaining length written in as few bytes as it can be? Version 5 wants it (MQTT 5.0 1.5.5-1). The
+ * version of a CONNECT is known only from its body: its caller asks this once the body was read. */
+bool mqtt_frame_is_minimal(const struct mqtt_frame *frame);
+
 /* Reads the fixed header at the start of `bytes`.
  * WRONG as soon as the bytes at hand say so: reserved type (AUTH before 5.0 too), flags that are not those of
  * the type (MQTT 5.0 2.1.3-1), a PUBLISH of QoS 3 or with DUP at QoS 0, a fifth length byte, an over-long

@@ -63,6 +63,12 @@ struct violation_row {
 };
 extern const struct violation_row violation_rows[VIOLATION_COUNT];
 
+/* How a reader says WRONG. */
+static inline enum mqtt_outcome mqtt_wrong(enum violation *violation, enum violation which) {
+    *violation = which;
+    return MQTT_WRONG;
+}
+
 /* MQTT 5 reason codes by name: one row of reasons.def each (value, name, words, packet types it may stand
  * in). */
 enum mqtt_reason {
@@ -71,15 +77,16 @@ enum mqtt_reason {
 #undef REASON
 };
 
-/* May this reason code stand in this packet (MQTT 5.0 2.4 and the tables of chapter 3)? */
+/* May this reason code stand in this packet (MQTT 5.0 2.4 and the tables of chapter 3), whoever sends it? */
 bool mqtt_reason_is_allowed(uint8_t reason, enum mqtt_type type);
+
+/* The same of a packet that travels this way: a device does not shut a server down. */
+bool mqtt_reason_may_travel(uint8_t reason, enum mqtt_type type, enum mqtt_direction direction);
 
 /* "Not authorized"; "unknown reason" for a value without a row. */
 const char *mqtt_reason_words(uint8_t reason);
 
 /* "PUBLISH"; "reserved" for 0. */
 const char *mqtt_type_name(enum mqtt_type type);
-
-/* A packet id is never 0 where one must stand (MQTT 5.0 2.2.1-3). */
 
 #endif

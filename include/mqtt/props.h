@@ -32,6 +32,13 @@ static inline bool mqtt_props_has(const struct mqtt_props *props, enum mqtt_prop
     return (props->present >> prop & 1u) != 0;
 }
 
+/* Makes it the empty block, as cheaply as can be: number and text are only valid where present says so. */
+static inline void mqtt_props_clear(struct mqtt_props *props) {
+    props->raw = SPAN_NONE;
+    props->present = 0;
+    props->user_count = 0;
+}
+
 /* The value if present, else `fallback`. */
 static inline uint32_t mqtt_props_number(const struct mqtt_props *props, enum mqtt_prop prop,
                                          uint32_t fallback) {
@@ -41,8 +48,8 @@ static inline uint32_t mqtt_props_number(const struct mqtt_props *props, enum mq
 /* Reads a property length and the block behind it, and judges every property of it: known, allowed in this
  * packet
  * (`type` a packet type or MQTT_PROPS_OF_WILL) in this direction, not repeated, a value it may have, strings
- * in UTF-8 (MQTT 5.0 2.2.2). Only `present` and `user_count` are cleared beforehand, so that a PUBLISH costs
- * no clearing of the rest. MORE is never said: the block must lie whole before the reader, else WRONG. */
+ * in UTF-8 (MQTT 5.0 2.2.2). The block is cleared beforehand (mqtt_props_clear), so that a PUBLISH costs no
+ * clearing of the rest. MORE is never said: the block must lie whole before the reader, else WRONG. */
 enum mqtt_outcome mqtt_props_read(struct reader *reader, int type, enum mqtt_direction direction,
                                   struct mqtt_props *props, enum violation *violation);
 

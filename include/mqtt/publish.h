@@ -17,10 +17,12 @@ struct mqtt_publish {
 };
 
 /* Reads the head of the PUBLISH whose fixed header is `frame`; `bytes` begins at the fixed header and may end
- * anywhere. MORE while the head is incomplete; WRONG as soon as the bytes at hand say so (a topic longer than
- * the packet, U+0000 or a wildcard in the topic (MQTT 5.0 3.3.2-2), an empty topic without alias, packet id 0
- * above QoS 0, topic alias 0, response topic with wildcards, a subscription identifier from a device
- * (MQTT 5.0 3.3.4-6), ...). */
+ * anywhere. MORE while the head is incomplete; WRONG as soon as the fields at hand say so: each is judged
+ * once it is whole, the properties as one block (a topic longer than the packet, U+0000 or a wildcard in the
+ * topic (MQTT 5.0 3.3.2-2), an empty topic without alias, packet id 0 above QoS 0, topic alias 0, response
+ * topic with wildcards, a subscription identifier from a device (MQTT 5.0 3.3.4-6), ...). With MORE,
+ * head_size is filled in too: the bytes without which asking again is of no use. A caller that has a limit
+ * for heads sees there that one will be too large before it came. */
 enum mqtt_outcome mqtt_publish_read(const struct mqtt_frame *frame, struct span bytes,
                                     enum mqtt_version version, enum mqtt_direction direction,
                                     struct mqtt_publish *publish, enum violation *violation);

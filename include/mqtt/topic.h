@@ -3,13 +3,17 @@
 #ifndef DRAWBRIDGE_MQTT_TOPIC_H
 #define DRAWBRIDGE_MQTT_TOPIC_H
 
-#include "base/span.h"
+#include "mqtt/packet.h"
 
 /* 1..65,535 bytes, MQTT UTF-8, no `+`, `#`. */
 bool mqtt_topic_is_name(struct span topic);
 
 /* 1..65,535 bytes, MQTT UTF-8, `+` fills its level, `#` fills the last. "$share/..." is not looked at. */
 bool mqtt_topic_is_filter(struct span filter);
+
+/* The statement that a name or a filter breaks, VIOLATION_NONE for a good one. */
+enum violation mqtt_topic_judge_name(struct span topic);
+enum violation mqtt_topic_judge_filter(struct span filter);
 
 /* Does the (valid) filter match the (valid) name? A name that begins with `$` is matched only by a filter
  * that begins with `$` (MQTT 5.0 4.7.2-1); `a/#` matches `a`. */

@@ -1,0 +1,133 @@
+/* conf: one configuration generation, read from files in mosquitto's dialect. Immutable once it is read and
+ * owned by its arena. Its fields grow from options.def; the lead of every other floor reads them and nothing
+ * else. */
+#ifndef DRAWBRIDGE_CONF_CONF_H
+#define DRAWBRIDGE_CONF_CONF_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/span.h"
+
+/* What an option's value is in C, per type of options.def. */
+#define CONF_FIELD_BOOL(field)        bool field;
+#define CONF_FIELD_INT(field)         int32_t field;
+#define CONF_FIELD_DURATION(field)    uint64_t field; /* milliseconds */
+#define CONF_FIELD_CHOICE(field)      int field;      /* the enumerations below */
+#define CONF_FIELD_MASK(field)        unsigned field;
+#define CONF_FIELD_STRING(field)      const char *field; /* NULL: not set and no default */
+#define CONF_FIELD_STRING_LAST(field) const char *field;
+#define CONF_FIELD_PATH(field)        const char *field; /* ready to open */
+#define CONF_FIELD_PATH_LAST(field)   const char *field;
+#define CONF_FIELD_ENDPOINT(field)    const struct conf_endpoint *field; /* NULL: not set */
+#define CONF_FIELD_STRUCTURE(field)
+
+/* Which struct an option's field is in, per scope of options.def. */
+#define CONF_OF_PROGRAM_GLOBAL(...) __VA_ARGS__
+#define CONF_OF_PROGRAM_SHARED(...)
+#define CONF_OF_PROGRAM_SECURITY(...)
+#define CONF_OF_PROGRAM_INHERITED(...)
+#define CONF_OF_PROGRAM_LISTENER(...)
+#define CONF_OF_LISTENER_GLOBAL(...)
+#define CONF_OF_LISTENER_SHARED(...)    __VA_ARGS__
+#define CONF_OF_LISTENER_SECURITY(...)  __VA_ARGS__
+#define CONF_OF_LISTENER_INHERITED(...) __VA_ARGS__
+#define CONF_OF_LISTENER_LISTENER(...)  __VA_ARGS__
+
+/* CONF_certfile, CONF_max_qos, ...: an index for the origins. */
+enum conf_option {
+#define OPTION(scope, type, field, ...) CONF_##field,
+#include "conf/options.def"
+    CONF_OPTION_COUNT
+};
+
+enum conf_socket_domain { CONF_SOCKET_DOMAIN_BOTH, CONF_SOCKET_DOMAIN_IPV4, CONF_SOCKET_DOMAIN_IPV6 };
+enum conf_protocol { CONF_PROTOCOL_MQTT, CONF_PROTOCOL_WEBSOCKETS, CONF_PROTOCOL_HTTP_API };
+enum conf_keyform { CONF_KEYFORM_PEM, CONF_KEYFORM_ENGINE };
+enum conf_acl_subscribe { CONF_ACL_SUBSCRIBE_REFUSE, CONF_ACL_SUBSCRIBE_SILENT };
+enum conf_deny_publish { CONF_DENY_PUBLISH_ACK, CONF_DENY_PUBLISH_DISCONNECT };
+
+/* Bits of accept_protocol_versions, by the protocol level of CONNECT: 1u << 4 is MQTT 3.1.1. */
+#define CONF_VERSION(level) (1u << (level))
+
+/* Where a value stands; line 0: nowhere, it is the default. */
+struct conf_origin {
+    const char *file;
+    unsigned line;
+};
+
+/* A host and port, or the path of a Unix socket. */
+struct conf_endpoint {
+    const char *file; /* where it stands */
+    unsigned line;
+    const char *text; /* as it was written, without blanks */
+    const char *host; /* name or address without brackets; NULL with a path */
+    uint16_t port;
+    const char *path; /* ready to connect to; NULL with a host */
+};
+
+/* One broker. */
+#define conf_backend conf_endpoint
+
+struct conf_listener {
+    const char *file; /* where its `listener` or `port` line stands; line 0 for the default local one */
+    unsigned line;
+    uint16_t port;         /* 0 with a path */
+    const char *address;   /* host text; NULL: all */
+    const char *path;      /* of a Unix socket, ready to bind; NULL otherwise */
+    bool is_default_local; /* nothing was configured: listen on 127.0.0.1 and ::1, port 1883 */
+    bool is_old_style;     /* made by `port` or `bind_address` */
+    const struct conf_backend *backend;
+    struct conf_origin origins[CONF_OPTION_COUNT]; /* of the effective values; ask conf_listener_origin */
+#define OPTION(scope, type, field, ...) CONF_OF_LISTENER_##scope(CONF_FIELD_##type(field))
+#include "conf/options.def"
+};
+
+struct conf {
+    struct arena *arena;
+    const char *path;         /* of the main file, as it was given */
+    const char *const *files; /* all files that were read, the main file first */
+    size_t file_count;
+    struct conf_listener *listeners; /* never empty; all values effective */
+    size_t listener_count;
+    struct conf_listener shared; /* what was set for all listeners; the listeners hold it already */
+    const char *log_file;        /* of `log_dest file`; NULL otherwise */
+    struct conf_origin origins[CONF_OPTION_COUNT];
+#define OPTION(scope, type, field, ...) CONF_OF_PROGRAM_##scope(CONF_FIELD_##type(field))
+#include "conf/options.def"
+};
+
+/* Reads the main file and the files of its include_dir. Every error is a finding, none ends the reading; with
+ * any error finding NULL comes back. Warnings and notices come with a good configuration as well. Findings
+ * may hold some of an earlier call; only new ones count. */
+struct conf *conf_read(const char *path, struct findings *findings);
+
+/* The same from memory: `path` is only a name for findings and the base of relative paths. include_dir is an
+ * error. Touches no file. */
+struct conf *conf_read_text(const char *path, struct span text, struct findings *findings);
+
+/* Frees everything, the strings included. NULL is allowed. */
+void conf_destroy(struct conf *conf);
+
+/* True when the listener speaks TLS. */
+static inline bool conf_listener_is_tls(const struct conf_listener *listener) {
+    return listener->certfile != NULL;
+}
+
+/* Where an effective value comes from, for findings: {file, line} of its own line or, when it is a default,
+ * of the listener. */
+static inline struct conf_origin conf_listener_origin(const struct conf_listener *listener,
+                                                      enum conf_option option) {
+    if (listener->origins[option].line != 0)
+        return listener->origins[option];
+    return (struct conf_origin){listener->file, listener->line};
+}
+
+/* "listener 8883 192.0.2.1", "listener 0 /run/x.sock", "the default listener": for log lines. Returns
+ * `room`. */
+const char *conf_listener_name(const struct conf_listener *listener, char *room, size_t room_size);
+
+/* What base/log.h wants; borrows from the configuration. */
+struct log_settings conf_log_settings(const struct conf *conf);
+
+#endif

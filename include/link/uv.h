@@ -1,0 +1,51 @@
+/* uv: the libuv side of link/, for link/ itself, control/ and main.c. */
+#ifndef DRAWBRIDGE_LINK_UV_H
+#define DRAWBRIDGE_LINK_UV_H
+
+#include <uv.h>
+
+#include "link/link.h"
+#include "link/loop.h"
+
+struct loop {
+    uv_loop_t uv;
+    uv_timer_t tick; /* turns the wheel; runs only while a deadline is set */
+    struct wheel wheel;
+    uint8_t *ciphertext; /* LOOP_READ_SIZE, what a TLS link reads from its socket */
+    struct engine_out out;
+    struct link *out_owner; /* whose bytes are in `out`, for asserting */
+    void *owner;
+};
+
+/* A negative errno when memory or descriptors are out. */
+int loop_init(struct loop *loop, void *owner);
+/* After uv_run came back; all handles must be closed or closing. */
+void loop_close(struct loop *loop);
+
+/* The socket side of a link: one TCP or unix handle and what waits to be sent. */
+struct wire {
+    struct link link; /* first: a link of ours is a wire */
+    struct loop *loop;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    struct flight *flying; /* handed to libuv, not yet written */
+    uint8_t *waiting;      /* comes after `flying` */
+    size_t waiting_size, waiting_room;
+    struct deadline linger; /* bounds a polite close */
+    bool is_lingering;
+};
+
+extern const struct link_verbs wire_plain_verbs, wire_secure_verbs;
+
+struct wire *wire_create(struct loop *loop, bool is_unix);
+/* Appends to the socket's stream: tries now, keeps the rest. */
+int wire_send(struct wire *wire, const struct span *pieces, size_t count);
+/* Closes when all is sent, at the latest when the linger time is over. */
+void wire_close(struct wire *wire, enum link_manner manner);
+void wire_read_start(struct wire *wire, uv_alloc_cb on_alloc, uv_read_cb on_read);
+
+#endif

@@ -1,0 +1,249 @@
+#include "policy/acl_rule.h"
+
+#include "mqtt/topic.h"
+
+/* The words of a level. */
+static bool is_plus(struct span level) {
+    return level.size == 1 && level.at[0] == '+';
+}
+
+static bool is_hash(struct span level) {
+    return level.size == 1 && level.at[0] == '#';
+}
+
+static bool is_mark(struct span level) {
+    return level.size == 2 && level.at[0] == '%' && (level.at[1] == 'c' || level.at[1] == 'u');
+}
+
+static bool begins_with_dollar(struct span topic) {
+    return topic.size != 0 && topic.at[0] == '$';
+}
+
+struct acl_marks acl_filter_marks(struct span filter) {
+    struct acl_marks marks = {0};
+    for (size_t i = 0; i + 1 < filter.size; i++)
+        if (is_mark(span_of(filter.at + i, 2))) {
+            marks.has_text = true;
+            marks.has_user_text |= filter.at[i + 1] == 'u';
+        }
+    for (struct span rest = filter, level; mqtt_topic_next_level(&rest, &level);)
+        marks.has_level |= is_mark(level);
+    return marks;
+}
+
+/* Finds prefix_size, has_prefix, level_count and is_open. */
+static void measure(struct acl_rule *rule) {
+    bool is_in_prefix = true;
+    struct span rest = span_of(rule->filter, rule->size), level;
+    while (mqtt_topic_next_level(&rest, &level)) {
+        if (is_hash(level)) {
+            rule->is_open = true;
+            break;
+        }
+        rule->level_count++;
+        is_in_prefix = is_in_prefix && !is_plus(level) && !(rule->is_pattern && is_mark(level));
+        if (is_in_prefix) {
+            rule->has_prefix = true;
+            rule->prefix_size = (uint32_t)(level.at - rule->filter + (ptrdiff_t)level.size);
+        }
+    }
+}
+
+struct acl_rule *acl_rule_create(struct arena *arena, struct span filter, enum acl_access access,
+                                 bool is_pattern, unsigned line) {
+    struct acl_rule *rule = arena_alloc(arena, sizeof *rule + filter.size);
+    if (rule == NULL)
+        return NULL;
+    memcpy(rule->filter, filter.at, filter.size);
+    rule->size = (uint32_t)filter.size;
+    rule->access = (uint8_t)access;
+    rule->line = line;
+    rule->is_pattern = is_pattern;
+    rule->has_user_mark = is_pattern && acl_filter_marks(filter).has_user_text;
+    measure(rule);
+    static const uint8_t ones[sizeof rule->mask] = {255, 255, 255, 255, 255, 255, 255, 255};
+    size_t word_size = rule->prefix_size < sizeof rule->word ? rule->prefix_size : sizeof rule->word;
+    rule->mask = acl_word(ones, word_size);
+    rule->word = acl_word(rule->filter + rule->prefix_size - word_size, word_size);
+    return rule;
+}
+
+void acl_list_add(struct acl_list *list, struct acl_rule *rule) {
+    if (rule->access == ACL_DENY) {
+        rule->next = list->denies;
+        list->denies = rule;
+        if (rule->level_count > list->deny_level_count_max)
+            list->deny_level_count_max = rule->level_count;
+        return;
+    }
+    if (list->last_grant == NULL)
+        list->last_grant = &list->grants;
+    *list->last_grant = rule;
+    list->last_grant = &rule->next;
+}
+
+/* What a rule's level (no wildcard) stands for. False when it stands for nothing: an empty value matches
+ * nothing, a value with a slash is no level. */
+static bool literal_of(const struct acl_rule *rule, const struct acl_identity *identity, struct span level,
+                       struct span *literal) {
+    *literal = level;
+    if (!rule->is_pattern || !is_mark(level))
+        return true;
+    if (level.at[1] == 'u')
+        *literal = identity->has_username ? identity->username : SPAN_NONE;
+    else
+        *literal = identity->client_id;
+    return literal->size != 0 && !span_has_byte(*literal, '/');
+}
+
+/* A topic that begins with `$` is matched only by a filter that is written with a `$`, not by a wildcard (MQTT
+ * 5.0 4.7.2-1), nor by a username or client id. */
+bool acl_rule_matches_slowly(const struct acl_rule *rule, const struct acl_identity *identity,
+                             struct span topic) {
+    size_t prefix_size = rule->prefix_size;
+    struct span rule_rest = span_of(rule->filter, rule->size), topic_rest = topic, level, name, literal;
+    if (rule->has_prefix) {
+        if (topic.size < prefix_size || memcmp(topic.at, rule->filter, prefix_size) != 0)
+            return false;
+        if (topic.size > prefix_size && topic.at[prefix_size] != '/')
+            return false;
+        rule_rest = rule->size == prefix_size ? SPAN_NONE : span_after(rule_rest, prefix_size + 1);
+        topic_rest = topic.size == prefix_size ? SPAN_NONE : span_after(topic, prefix_size + 1);
+    } else if (begins_with_dollar(topic)) {
+        return false;
+    }
+    while (mqtt_topic_next_level(&rule_rest, &level)) {
+        if (is_hash(level))
+            return true; /* the level above included: the topic may have ended */
+        if (!mqtt_topic_next_level(&topic_rest, &name))
+            return false;
+        if (is_plus(level))
+            continue;
+        if (!literal_of(rule, identity, level, &literal) || !span_is_equal(literal, name))
+            return false;
+    }
+    return topic_rest.at == NULL;
+}
+
+struct acl_common acl_common_begin(const struct acl_identity *identity, struct span filter) {
+    struct acl_common common = {.identity = identity, .filter = filter};
+    for (struct span rest = filter, level; mqtt_topic_next_level(&rest, &level);) {
+        if (is_hash(level))
+            common.filter_is_open = true;
+        else
+            common.filter_level_count++;
+    }
+    return common;
+}
+
+/* Do the levels that both name agree? Not the number of them. */
+static bool levels_agree(const struct acl_common *common) {
+    const struct acl_rule *rule = common->rule;
+    struct span filter_rest = common->filter, rule_rest = span_of(rule->filter, rule->size);
+    struct span asked, level, literal;
+    bool filter_has_dollar = begins_with_dollar(common->filter);
+    if (filter_has_dollar != begins_with_dollar(rule_rest)) {
+        /* A literal `$` on one side only: a wildcard or a placeholder on the other does not reach it, and
+         * another literal differs. */
+        return false;
+    }
+    while (mqtt_topic_next_level(&filter_rest, &asked) && mqtt_topic_next_level(&rule_rest, &level)) {
+        if (is_hash(asked) || is_hash(level))
+            break;
+        if (is_plus(level))
+            continue;
+        if (!literal_of(rule, common->identity, level, &literal))
+            return false;
+        if (!is_plus(asked) && !span_is_equal(asked, literal))
+            return false;
+    }
+    return true;
+}
+
+/* Placeholders behind the filter's own levels must stand for something, too. */
+static bool placeholders_are_filled(const struct acl_rule *rule, const struct acl_identity *identity) {
+    if (!rule->is_pattern)
+        return true;
+    struct span rest = span_of(rule->filter, rule->size), level, literal;
+    for (bool is_first = true; mqtt_topic_next_level(&rest, &level); is_first = false) {
+        if (!literal_of(rule, identity, level, &literal))
+            return false;
+        if (is_first && is_mark(level) && begins_with_dollar(literal))
+            return false;
+    }
+    return true;
+}
+
+bool acl_common_with(struct acl_common *common, const struct acl_rule *rule) {
+    uint32_t asked = common->filter_level_count, ruled = rule->level_count;
+    common->rule = rule;
+    common->is_open = common->filter_is_open && rule->is_open;
+    if (!common->filter_is_open)
+        common->level_count_min = asked;
+    else if (!rule->is_open)
+        common->level_count_min = ruled;
+    else
+        common->level_count_min = asked > ruled ? asked : ruled;
+    if (common->level_count_min == 0)
+        common->level_count_min = 1;
+    if (!common->filter_is_open && (rule->is_open ? ruled > asked : ruled != asked))
+        return false;
+    if (!rule->is_open && (common->filter_is_open ? asked > ruled : ruled != asked))
+        return false;
+    return levels_agree(common) && placeholders_are_filled(rule, common->identity);
+}
+
+/* A walk along the levels of a common topic. */
+struct walk {
+    struct span filter_rest, rule_rest;
+    bool filter_is_over, rule_is_over; /* its # was met or its end */
+};
+
+/* The next level: true and the literal, or false for "anything". */
+static bool walk_step(const struct acl_common *common, struct walk *walk, struct span *literal) {
+    struct span asked, level;
+    bool is_literal = false;
+    walk->filter_is_over =
+        walk->filter_is_over || !mqtt_topic_next_level(&walk->filter_rest, &asked) || is_hash(asked);
+    if (!walk->filter_is_over && !is_plus(asked)) {
+        *literal = asked;
+        is_literal = true;
+    }
+    walk->rule_is_over =
+        walk->rule_is_over || !mqtt_topic_next_level(&walk->rule_rest, &level) || is_hash(level);
+    if (!walk->rule_is_over && !is_literal && !is_plus(level))
+        is_literal = literal_of(common->rule, common->identity, level, literal);
+    return is_literal;
+}
+
+static struct walk walk_begin(const struct acl_common *common) {
+    return (struct walk){.filter_rest = common->filter,
+                         .rule_rest = span_of(common->rule->filter, common->rule->size)};
+}
+
+bool acl_common_has_topic(const struct acl_common *common, uint32_t level_count) {
+    struct walk walk = walk_begin(common);
+    struct span literal;
+    return level_count > 1 || !walk_step(common, &walk, &literal) || literal.size != 0;
+}
+
+bool acl_common_is_denied(const struct acl_common *common, uint32_t level_count, const struct acl_rule *deny) {
+    if (deny->is_open ? deny->level_count > level_count : deny->level_count != level_count)
+        return false;
+    struct walk walk = walk_begin(common);
+    struct span rest = span_of(deny->filter, deny->size), level, named, literal;
+    for (bool is_first = true; mqtt_topic_next_level(&rest, &level); is_first = false) {
+        bool has_name = walk_step(common, &walk, &named);
+        if (is_first && has_name && begins_with_dollar(named) && !deny->has_prefix)
+            return false;
+        if (is_hash(level))
+            return true;
+        if (is_plus(level))
+            continue;
+        if (!literal_of(deny, common->identity, level, &literal))
+            return false;
+        if (!has_name || !span_is_equal(named, literal))
+            return false;
+    }
+    return true;
+}
