@@ -1,5 +1,5 @@
-/* acl_rule: one line of an ACL file, and the two questions it answers: does it match a topic, and what does it
- * have in common with a subscription. Inner room of policy/acl.h. */
+/* acl_rule: one line of an ACL file, and the two questions it answers: does it match a topic, and what does
+ * it have in common with a subscription. Inner room of policy/acl.h. */
 #ifndef DRAWBRIDGE_POLICY_ACL_RULE_H
 #define DRAWBRIDGE_POLICY_ACL_RULE_H
 
@@ -27,10 +27,10 @@ struct acl_rule {
     uint32_t size;        /* bytes of filter[] */
     uint32_t level_count; /* without a final # */
     unsigned line;
-    uint8_t access; /* enum acl_access */
-    bool has_prefix; /* the first level is literal; it may be empty, as in "/a" */
-    bool is_open;    /* ends in # */
-    bool is_pattern; /* %c and %u as whole levels stand for client id and username */
+    uint8_t access;     /* enum acl_access */
+    bool has_prefix;    /* the first level is literal; it may be empty, as in "/a" */
+    bool is_open;       /* ends in # */
+    bool is_pattern;    /* %c and %u as whole levels stand for client id and username */
     bool has_user_mark; /* a pattern with "%u" anywhere: nothing to clients without username */
     uint8_t filter[];
 };
@@ -107,9 +107,10 @@ struct acl_common {
     bool is_open;             /* more levels are possible, without bound */
 };
 
-/* False when there is no such topic. `common` arrives with identity and filter, filter_level_count,
- * filter_is_open filled in by acl_common_begin. */
+/* One per question. The identity is borrowed, so are the filter's bytes. */
 struct acl_common acl_common_begin(const struct acl_identity *identity, struct span filter);
+
+/* Turns to a rule. False when the two have nothing in common; the others are not to be asked then. */
 bool acl_common_with(struct acl_common *common, const struct acl_rule *rule);
 
 /* Are there any of that many levels? ("/#" would give the empty topic, which is none.) */

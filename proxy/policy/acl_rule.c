@@ -96,8 +96,8 @@ static bool literal_of(const struct acl_rule *rule, const struct acl_identity *i
     return literal->size != 0 && !span_has_byte(*literal, '/');
 }
 
-/* A topic that begins with `$` is matched only by a filter that is written with a `$`, not by a wildcard (MQTT
- * 5.0 4.7.2-1), nor by a username or client id. */
+/* A topic that begins with `$` is matched only by a filter that is written with a `$`, not by a wildcard
+ * (MQTT 5.0 4.7.2-1), nor by a username or client id. */
 bool acl_rule_matches_slowly(const struct acl_rule *rule, const struct acl_identity *identity,
                              struct span topic) {
     size_t prefix_size = rule->prefix_size;
@@ -227,7 +227,8 @@ bool acl_common_has_topic(const struct acl_common *common, uint32_t level_count)
     return level_count > 1 || !walk_step(common, &walk, &literal) || literal.size != 0;
 }
 
-bool acl_common_is_denied(const struct acl_common *common, uint32_t level_count, const struct acl_rule *deny) {
+bool acl_common_is_denied(const struct acl_common *common, uint32_t level_count,
+                          const struct acl_rule *deny) {
     if (deny->is_open ? deny->level_count > level_count : deny->level_count != level_count)
         return false;
     struct walk walk = walk_begin(common);

@@ -1,0 +1,209 @@
+/* The socket side of a link.
+ *
+ *     link_write ---> tried at once with uv_try_write ---> kernel
+ *                        | what it does not take
+ *                        v
+ *                     flying (one uv_write) ---> kernel ---> on_drained when nothing is left
+ *                     waiting (behind it)
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "link/uv.h"
+
+/* How long the other side has to read our last words before the socket is closed under it: closing at once
+ * with unread bytes in the receive queue would reset the connection and destroy a CONNACK or DISCONNECT that
+ * is still on its way. */
+#define LINGER_MS 1000
+/* And how long for the kernel to take what is pending. */
+#define LINGER_PENDING_MS 5000
+
+struct flight {
+    uv_write_t request;
+    size_t size;
+    uint8_t bytes[];
+};
+
+static void count_pending(struct wire *wire) {
+    wire->link.pending = (wire->flying == NULL ? 0 : wire->flying->size) + wire->waiting_size;
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    struct wire *wire = handle->data;
+    wire->link.events->on_closed(&wire->link);
+    engine_destroy(wire->link.engine);
+    free(wire->waiting);
+    free(wire);
+}
+
+static void close_handle(struct wire *wire) {
+    wheel_cancel(&wire->loop->wheel, &wire->linger);
+    if (!uv_is_closing(&wire->uv.handle))
+        uv_close(&wire->uv.handle, on_handle_closed);
+}
+
+static void on_linger_over(struct deadline *deadline, uint64_t now_ms) {
+    (void)now_ms;
+    close_handle((struct wire *)((char *)deadline - offsetof(struct wire, linger)));
+}
+
+struct wire *wire_create(struct loop *loop, bool is_unix) {
+    struct wire *wire = calloc(1, sizeof *wire);
+    if (wire == NULL)
+        return NULL;
+    wire->loop = loop;
+    wire->link.verbs = &wire_plain_verbs;
+    wire->linger.on_due = on_linger_over;
+    int result = is_unix ? uv_pipe_init(&loop->uv, &wire->uv.pipe, 0) : uv_tcp_init(&loop->uv, &wire->uv.tcp);
+    if (result < 0) {
+        free(wire);
+        return NULL;
+    }
+    wire->uv.handle.data = wire;
+    return wire;
+}
+
+static void discard_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    (void)suggested;
+    struct wire *wire = handle->data;
+    *buffer = uv_buf_init((char *)wire->loop->ciphertext, LOOP_READ_SIZE);
+}
+
+static void discard_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
+    (void)buffer;
+    if (count < 0)
+        close_handle(stream->data);
+}
+
+/* Everything is sent: say so to the peer, then wait for its end, throwing away what still comes. */
+static void linger(struct wire *wire) {
+    uv_os_fd_t fd;
+    wire->is_lingering = true;
+    if (uv_fileno(&wire->uv.handle, &fd) < 0 || shutdown(fd, SHUT_WR) < 0) {
+        close_handle(wire);
+        return;
+    }
+    uv_read_stop(&wire->uv.stream);
+    if (uv_read_start(&wire->uv.stream, discard_alloc, discard_read) < 0) {
+        close_handle(wire);
+        return;
+    }
+    wheel_set(&wire->loop->wheel, &wire->linger, uv_now(&wire->loop->uv) + LINGER_MS);
+}
+
+void wire_close(struct wire *wire, enum link_manner manner) {
+    uv_read_stop(&wire->uv.stream);
+    if (manner == LINK_AT_ONCE || !wire->link.is_open)
+        close_handle(wire);
+    else if (wire->flying == NULL)
+        linger(wire);
+    else
+        wheel_set(&wire->loop->wheel, &wire->linger, uv_now(&wire->loop->uv) + LINGER_PENDING_MS);
+}
+
+static int fly(struct wire *wire);
+
+static void on_written(uv_write_t *request, int error) {
+    struct flight *flight = (struct flight *)request;
+    struct wire *wire = request->handle->data;
+    free(flight);
+    wire->flying = NULL;
+    if (error == 0 && wire->waiting_size != 0)
+        error = fly(wire);
+    count_pending(wire);
+    if (uv_is_closing(&wire->uv.handle))
+        return;
+    if (error < 0) {
+        if (wire->link.is_closing)
+            close_handle(wire);
+        else
+            wire->link.events->on_end(&wire->link, error);
+        return;
+    }
+    if (wire->flying != NULL)
+        return;
+    if (wire->link.is_closing)
+        linger(wire);
+    else
+        wire->link.events->on_drained(&wire->link);
+}
+
+/* Hands what is waiting to libuv. */
+static int fly(struct wire *wire) {
+    struct flight *flight = malloc(sizeof *flight + wire->waiting_size);
+    if (flight == NULL)
+        return -ENOMEM;
+    flight->size = wire->waiting_size;
+    memcpy(flight->bytes, wire->waiting, flight->size);
+    uv_buf_t buffer = uv_buf_init((char *)flight->bytes, (unsigned)flight->size);
+    int result = uv_write(&flight->request, &wire->uv.stream, &buffer, 1, on_written);
+    if (result < 0) {
+        free(flight);
+        return result;
+    }
+    wire->flying = flight;
+    free(wire->waiting);
+    wire->waiting = NULL;
+    wire->waiting_size = wire->waiting_room = 0;
+    return 0;
+}
+
+static int wait_in_line(struct wire *wire, struct span bytes) {
+    if (wire->waiting_room - wire->waiting_size < bytes.size) {
+        size_t room = wire->waiting_size + bytes.size;
+        room = room < 2 * wire->waiting_room ? 2 * wire->waiting_room : room;
+        uint8_t *grown = realloc(wire->waiting, room);
+        if (grown == NULL)
+            return -ENOMEM;
+        wire->waiting = grown;
+        wire->waiting_room = room;
+    }
+    memcpy(wire->waiting + wire->waiting_size, bytes.at, bytes.size);
+    wire->waiting_size += bytes.size;
+    return 0;
+}
+
+#define PIECES_MAX 8
+
+int wire_send(struct wire *wire, const struct span *pieces, size_t count) {
+    uv_buf_t buffers[PIECES_MAX];
+    unsigned used = 0;
+    size_t total = 0, taken = 0;
+    assert(count <= PIECES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].size == 0)
+            continue;
+        /* libuv's type is not const; it only reads. */
+        buffers[used++] = (uv_buf_t){.base = (char *)(uintptr_t)pieces[i].at, .len = pieces[i].size};
+        total += pieces[i].size;
+    }
+    if (total == 0)
+        return 0;
+    if (wire->flying == NULL && wire->waiting_size == 0) {
+        int result = uv_try_write(&wire->uv.stream, buffers, used);
+        if (result < 0 && result != UV_EAGAIN)
+            return result;
+        taken = result < 0 ? 0 : (size_t)result;
+        if (taken == total)
+            return 0;
+    }
+    for (unsigned i = 0; i < used; i++) {
+        size_t skip = taken < buffers[i].len ? taken : buffers[i].len;
+        taken -= skip;
+        if (skip == buffers[i].len)
+            continue;
+        int result = wait_in_line(wire, span_of(buffers[i].base + skip, buffers[i].len - skip));
+        if (result < 0)
+            return result;
+    }
+    int result = wire->flying == NULL ? fly(wire) : 0;
+    count_pending(wire);
+    return result;
+}
+
+void wire_read_start(struct wire *wire, uv_alloc_cb on_alloc, uv_read_cb on_read) {
+    int result = uv_read_start(&wire->uv.stream, on_alloc, on_read);
+    /* Only fails on a handle that is closing or was never connected: both have their own end on the way. */
+    (void)result;
+}
