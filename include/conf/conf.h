@@ -1,6 +1,5 @@
 /* conf: one configuration generation, read from files in mosquitto's dialect. Immutable once it is read and
- * owned by its arena. Its fields grow from options.def; the lead of every other floor reads them and nothing
- * else. */
+ * owned by its arena. Its fields grow from options.def; the floors above read them and nothing else. */
 #ifndef DRAWBRIDGE_CONF_CONF_H
 #define DRAWBRIDGE_CONF_CONF_H
 
@@ -20,6 +19,8 @@
 #define CONF_FIELD_PATH(field)        const char *field; /* ready to open */
 #define CONF_FIELD_PATH_LAST(field)   const char *field;
 #define CONF_FIELD_ENDPOINT(field)    const struct conf_endpoint *field; /* NULL: not set */
+#define CONF_FIELD_BACKEND(field)                                                                            \
+    const struct conf_backend *field; /* NULL: not set, but never after reading */
 #define CONF_FIELD_STRUCTURE(field)
 
 /* Which struct an option's field is in, per scope of options.def. */
@@ -56,18 +57,24 @@ struct conf_origin {
     unsigned line;
 };
 
-/* A host and port, or the path of a Unix socket. */
+/* A place to listen at. */
 struct conf_endpoint {
+    const char *file; /* where it stands */
+    unsigned line;
+    const char *text; /* as it was written, without blanks */
+    const char *host; /* name or address without brackets */
+    uint16_t port;
+};
+
+/* One broker. */
+struct conf_backend {
     const char *file; /* where it stands */
     unsigned line;
     const char *text; /* as it was written, without blanks */
     const char *host; /* name or address without brackets; NULL with a path */
     uint16_t port;
-    const char *path; /* ready to connect to; NULL with a host */
+    const char *path; /* of a Unix socket, ready to connect to; NULL with a host */
 };
-
-/* One broker. */
-#define conf_backend conf_endpoint
 
 struct conf_listener {
     const char *file; /* where its `listener` or `port` line stands; line 0 for the default local one */

@@ -1,11 +1,10 @@
 #include "policy/acl.h"
 
-#include <stdlib.h>
-
 #include "base/text.h"
 #include "mqtt/topic.h"
 #include "mqtt/utf8.h"
 #include "policy/acl_set.h"
+#include "policy/lines.h"
 
 #define USERNAME_SIZE_MAX 65535
 
@@ -24,18 +23,6 @@ struct compiling {
 static void complain_of_memory(struct compiling *compiling) {
     compiling->findings->out_of_memory = true;
     COMPLAIN(compiling, FINDING_ERROR, "memory is out");
-}
-
-static bool is_blank(uint8_t byte) {
-    return byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
-
-static struct span trim(struct span text) {
-    while (text.size != 0 && is_blank(text.at[text.size - 1]))
-        text.size--;
-    while (text.size != 0 && is_blank(text.at[0]))
-        text = span_after(text, 1);
-    return text;
 }
 
 /* Cuts off the next word. Only the space separates. */
@@ -111,7 +98,7 @@ static void read_rule(struct compiling *compiling, bool is_pattern, struct span 
     char quoted[TEXT_QUOTED_SIZE];
     const char *keyword = is_pattern ? "pattern" : "topic";
     enum acl_access access = ACL_READ_WRITE;
-    struct span word = cut_word(&rest), filter = trim(rest);
+    struct span word = cut_word(&rest), filter = lines_trim(rest);
     if (word.size == 0) {
         COMPLAIN(compiling, FINDING_ERROR, "\"%s\" wants a topic behind it", keyword);
         return;
@@ -149,15 +136,14 @@ static void read_line(struct compiling *compiling, struct span line) {
     char quoted[TEXT_QUOTED_SIZE];
     if (line.size != 0 && line.at[0] == '#')
         return;
-    while (line.size != 0 && is_blank(line.at[line.size - 1]))
-        line.size--;
+    line = lines_trim_end(line);
     struct span rest = line, word = cut_word(&rest);
     if (word.size == 0)
         return;
     if (span_has_byte(line, '\0'))
         COMPLAIN(compiling, FINDING_ERROR, "this line holds a NUL byte");
     else if (span_is_text(word, "user"))
-        read_user(compiling, trim(rest));
+        read_user(compiling, lines_trim(rest));
     else if (span_is_text(word, "topic"))
         read_rule(compiling, false, rest);
     else if (span_is_text(word, "pattern"))
@@ -170,21 +156,13 @@ static void read_line(struct compiling *compiling, struct span line) {
                  text_quote(quoted, sizeof quoted, word));
 }
 
-static size_t count_lines(struct span text) {
-    size_t count = 1;
-    for (const uint8_t *at = text.at, *end = text.at + text.size;
-         at < end && (at = memchr(at, '\n', (size_t)(end - at))) != NULL; at++)
-        count++;
-    return count;
-}
-
 struct acl *acl_compile(struct arena *arena, const char *path, struct span text, struct findings *findings) {
     struct compiling compiling = {.arena = arena, .findings = findings, .path = path};
     size_t errors_before = findings->error_count;
     struct acl *acl = arena_alloc(arena, sizeof *acl);
     if (acl != NULL) {
         acl->path = arena_text(arena, span_of_text(path));
-        acl->users = names_create(arena, count_lines(text));
+        acl->users = names_create(arena, lines_count(text));
     }
     if (acl == NULL || acl->path == NULL || acl->users == NULL) {
         complain_of_memory(&compiling);
@@ -192,12 +170,9 @@ struct acl *acl_compile(struct arena *arena, const char *path, struct span text,
     }
     compiling.acl = acl;
     compiling.user = &acl->anonymous;
-    for (struct span rest = text; rest.size != 0;) {
-        const uint8_t *end = memchr(rest.at, '\n', rest.size);
-        size_t size = end == NULL ? rest.size : (size_t)(end - rest.at);
+    for (struct span rest = text, line; lines_next(&rest, &line);) {
         compiling.line++;
-        read_line(&compiling, span_first(rest, size));
-        rest = span_after(rest, end == NULL ? size : size + 1);
+        read_line(&compiling, line);
     }
     compiling.line = 0;
     if (acl->rule_count == 0 && findings->error_count == errors_before)

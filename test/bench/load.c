@@ -1,28 +1,34 @@
 /* load: MQTT devices over TLS and the broker behind the proxy, in one process.
  *
- *   load handshake  [--resume]                connect, handshake, CONNECT, CONNACK, close
- *   load to-broker  [--qos 1] [--batch N]     messages of devices: each batch is N TLS records in one
- * write(2) load to-device                            messages to devices load memory anonymous memory of the
- * proxy per idle device load idle       [--hold SECONDS]          opens devices, prints "ready N", holds them
+ *   load handshake   connect, handshake, CONNECT, CONNACK, close; --resume: with the ticket of an earlier one
+ *   load to-broker   messages of devices; --batch N: of N TLS records in one write(2); --qos 1: with PUBACK
+ *   load to-device   messages to devices
+ *   load memory      anonymous memory of the proxy per idle device
+ *   load idle        opens devices, prints "ready N", holds them; --hold SECONDS
  *
- * All: --host ADDRESS (127.0.0.1) --port N --cafile FILE --count DEVICES --mqtt5 --id PREFIX --user
- * --password All but idle: --broker-port N where the fake broker listens (the proxy's backend), --pid N the
- * proxy's process,
- *   --seconds S measured, --warm S before it, --limit S for everything, and of the messages
- *   --size BYTES of payload, --flight N batches under way at a time over all devices (it divides --count),
- *   --flood as fast as the sockets take it. --trace FILE counts system calls with strace instead of CPU time.
- *
- * Flight N: batch after batch goes round the devices, the next one leaves when one has arrived (for QoS 1:
- * when its PUBACK is back). Flight 1 is the lone message: the proxy wakes up for each. Flight = count: one
- * per device.
+ * Options of all:
+ *   --host ADDRESS (127.0.0.1)  --port N  --cafile FILE (none: the certificate is not verified)
+ *   --count DEVICES (50)  --mqtt5  --id PREFIX  --user NAME  --password TEXT  --keepalive SECONDS (300)
+ *   --limit SECONDS: everything must be done by then (idle: every device open)
+ * Of all but idle:
+ *   --broker-port N: where the fake broker listens, the proxy's backend  --pid N: the proxy's process
+ *   --seconds S: measured (1)  --warm S: before it (0.2)
+ *   --trace FILE: counts system calls with strace instead of CPU time; strace writes FILE
+ * Of messages:
+ *   --size BYTES of payload (64)
+ *   --flight N (1): batches under way at a time over all devices; N divides --count. Batch after batch
+ *       goes round the devices, the next one leaves when one has arrived (QoS 1: when its PUBACK is back).
+ *       Flight 1 is the lone message, for which the proxy wakes up; flight = count is one batch per device.
+ *   --flood: as fast as the sockets take it, --window BYTES (262144) under way per device
+ *   --record BYTES (16384): of a flood to the broker, in one TLS record; a message is not cut
  *
  * Prints "result UNITS TOTAL MILLISECONDS": TOTAL is nanoseconds of the proxy's CPU time (all its threads),
  * bytes, or system calls; exit status 0. What was sent and did not arrive, arrived twice, was closed or
  * refused, or took longer than --limit ends it with exit status 1 and a sentence.
  *
- * idle: no fake broker. Opens --count devices (--subscribe FILTER too; a %u in it is the device's number),
- * prints "ready N", and waits for the end of stdin or --hold seconds. Devices ping at half of --keepalive. At
- * the end prints "held N" and exits 0 if all are still there, else "lost N" and 1. */
+ * idle has no fake broker. It opens --count devices (--subscribe FILTER too; a %u in it is the device's
+ * number), prints "ready N", and waits for the end of stdin or --hold seconds (60). Devices ping at half of
+ * --keepalive. At the end it prints "held N" and exits 0 if all are still there, else "lost N" and 1. */
 #include "bench.h"
 
 #include <errno.h>
@@ -33,20 +39,23 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { FLOOD_BYTES = 64 * 1024, RECORD_BYTES = 16 * 1024 };
+enum { FLOOD_BYTES = 64 * 1024 }; /* of one write(2) */
 
 static struct {
     const char *scenario, *host, *cafile, *trace;
     uint16_t port, broker_port;
     pid_t process;
-    size_t payload_size;
+    size_t payload_size, record_bytes;
     uint32_t batch, flight;
+    uint64_t window_bytes;
     double seconds, warm_seconds, limit_seconds, hold_seconds;
     bool is_flood, is_qos1, is_resumed, to_device;
 } options = {.host = "127.0.0.1",
              .payload_size = 64,
+             .record_bytes = 16 * 1024,
              .batch = 1,
              .flight = 1,
+             .window_bytes = 256 * 1024,
              .seconds = 1,
              .warm_seconds = 0.2,
              .hold_seconds = 60};
@@ -60,7 +69,7 @@ static uint64_t sent_count, arrived_count; /* messages, or handshakes */
 static uint64_t sent_bytes, arrived_bytes; /* of packets without their fixed headers */
 static bool is_stopping;                   /* nothing new is sent */
 static uint64_t deadline_ns;
-static struct bytes flood_block; /* whole messages, about RECORD_BYTES, or FLOOD_BYTES to devices */
+static struct bytes flood_block; /* whole messages: one TLS record, or one write to a device */
 static uint64_t flood_block_count;
 static uint32_t message_remaining; /* the remaining length of each message in the flood */
 
@@ -132,15 +141,39 @@ static void send_batch(struct device *device) {
     sent_count += options.batch;
 }
 
+/* The flood of a device pauses while this many bytes are under way: what the proxy costs must not depend on
+ * how many megabytes happen to lie in socket buffers, in or out of the processor's cache. */
+static bool may_flood(const struct device *device) {
+    return !is_stopping && (uint64_t)device->waiting_count * message_remaining < options.window_bytes;
+}
+
+static void start_flood(struct device *device) {
+    struct broker_link *link = links[device->number];
+    if (!options.to_device)
+        device_flood(device);
+    else if (link == NULL)
+        die("device %u has no connection to the broker", device->number);
+    else
+        broker_flood(link);
+}
+
+static bool is_flooding(const struct device *device) {
+    return options.to_device ? links[device->number] != NULL && links[device->number]->is_flooding
+                             : device->is_flooding;
+}
+
 /* A message of this device has arrived where it should. */
 static void arrive(struct device *device) {
     arrived_count++;
-    if (options.is_flood)
-        return;
     if (device->waiting_count == 0)
         die("a message of device %u arrived twice", device->number);
-    if (--device->waiting_count == 0 && !is_stopping)
+    device->waiting_count--;
+    if (options.is_flood) {
+        if (!is_flooding(device) && may_flood(device))
+            start_flood(device);
+    } else if (device->waiting_count == 0 && !is_stopping) {
         send_batch(&fleet.devices[(device->number + options.flight) % fleet.count]);
+    }
 }
 
 static void on_broker_publish(struct broker_link *link, const struct packet *packet) {
@@ -166,24 +199,25 @@ static void on_device_publish(struct device *device, const struct packet *packet
     arrive(device);
 }
 
+static void count_block(struct device *device) {
+    device->waiting_count += (uint32_t)flood_block_count;
+    sent_count += flood_block_count;
+    sent_bytes += flood_block_count * message_remaining;
+}
+
 static void next_flood(struct device *device) {
-    if (is_stopping) {
-        device->is_flooding = false;
-        return;
-    }
-    for (size_t size = 0; size + flood_block.size <= FLOOD_BYTES || size == 0; size += flood_block.size) {
+    device->is_flooding = may_flood(device);
+    for (size_t size = 0; device->is_flooding && size < FLOOD_BYTES; size += flood_block.size) {
         device_write(device, flood_block.data, flood_block.size);
-        sent_count += flood_block_count;
-        sent_bytes += flood_block_count * message_remaining;
+        count_block(device);
     }
 }
 
 static const struct bytes *next_block(struct broker_link *link) {
-    (void)link;
-    if (is_stopping)
+    struct device *device = &fleet.devices[link->device];
+    if (!may_flood(device))
         return NULL;
-    sent_count += flood_block_count;
-    sent_bytes += flood_block_count * message_remaining;
+    count_block(device);
     return &flood_block;
 }
 
@@ -196,7 +230,7 @@ static void prepare_messages(void) {
         packet_add_publish(&fleet.devices[i].message, fleet.version, topic, options.payload_size, 0);
     }
     struct bytes *message = &fleet.devices[0].message;
-    size_t want = options.to_device ? FLOOD_BYTES : RECORD_BYTES;
+    size_t want = options.to_device ? FLOOD_BYTES : options.record_bytes;
     message_remaining = remaining_length(message);
     do {
         bytes_add(&flood_block, message->data, message->size);
@@ -208,12 +242,8 @@ static void prepare_messages(void) {
 static void run_messages(double seconds) {
     uint64_t end = now_ns() + (uint64_t)(seconds * 1e9);
     is_stopping = false;
-    for (uint32_t i = 0; i < fleet.count && options.is_flood; i++) {
-        if (!options.to_device)
-            device_flood(&fleet.devices[i]);
-        else if (links[i] != NULL)
-            broker_flood(links[i]);
-    }
+    for (uint32_t i = 0; i < fleet.count && options.is_flood; i++)
+        start_flood(&fleet.devices[i]);
     for (uint32_t i = 0; i < options.flight && !options.is_flood; i++)
         send_batch(&fleet.devices[i]);
     while (now_ns() < end)
@@ -361,6 +391,8 @@ enum {
     SIZE,
     FLIGHT,
     FLOOD,
+    WINDOW,
+    RECORD,
     TRACE,
     RESUME,
     QOS,
@@ -386,6 +418,8 @@ static const struct option option_rows[] = {{"host", 1, NULL, HOST},
                                             {"size", 1, NULL, SIZE},
                                             {"flight", 1, NULL, FLIGHT},
                                             {"flood", 0, NULL, FLOOD},
+                                            {"window", 1, NULL, WINDOW},
+                                            {"record", 1, NULL, RECORD},
                                             {"trace", 1, NULL, TRACE},
                                             {"resume", 0, NULL, RESUME},
                                             {"qos", 1, NULL, QOS},
@@ -413,6 +447,8 @@ static void take_option(int row, const char *text) {
     case SIZE: options.payload_size = (size_t)number_of(text, 0, 1 << 20); break;
     case FLIGHT: options.flight = (uint32_t)number_of(text, 1, 100000); break;
     case FLOOD: options.is_flood = true; break;
+    case RECORD: options.record_bytes = (size_t)number_of(text, 1, 16384); break;
+    case WINDOW: options.window_bytes = (uint64_t)number_of(text, 1, 1e9); break;
     case TRACE: options.trace = text; break;
     case RESUME: options.is_resumed = true; break;
     case QOS: options.is_qos1 = number_of(text, 0, 1) == 1; break;

@@ -22,8 +22,8 @@ FILENAME == ARGV[1] {
 
 FNR == 1 {
     print facts
-    printf("%-18s %-11s %10s %8s %8s %8s %7s  %-19s %s\n", "row", "unit", "drawbridge", "haproxy", "nginx",
-           "/haproxy", "/nginx", "target", "result")
+    print "judged: what is held against the target; for \"better\" the ratio to the better peer of each round"
+    line("row", "unit", "drawbridge", "haproxy", "nginx", "/haproxy", "/nginx", "judged", "target", "result")
     printf("{\n  \"facts\": \"%s\",\n  \"rows\": [", facts) > json
 }
 
@@ -40,22 +40,23 @@ FNR == 1 {
     to_haproxy = ratio(row, "haproxy", "haproxy")
     to_nginx = ratio(row, "nginx", "nginx")
     if (target[1] == "most") {
-        wanted = "<= " target[2]
+        wanted = "<=" target[2]
         got = middle[1]
     } else if (target[1] == "haproxy") {
-        wanted = "<= " target[2] " haproxy"
+        wanted = "<=" target[2] " haproxy"
         got = to_haproxy
     } else {
-        wanted = "<= " target[2] " better peer"
+        wanted = "<=" target[2] " better"
         got = ratio(row, "haproxy", "nginx")
     }
     result = verdict()
     print result > verdicts
-    printf("%-18s %-11s %10s %8s %8s %8s %7s  %-19s %s\n", row, $3, shown[1], shown[2], shown[3],
-           two_places(to_haproxy), two_places(to_nginx), wanted, result == "none" ? "-" : result)
+    line(row, $3, shown[1], shown[2], shown[3], two_places(to_haproxy), two_places(to_nginx),
+         target[1] == "most" ? (got == "" ? "-" : figure(got)) : two_places(got), wanted, result == "none" ? "-" : result)
     printf("%s\n    {\"row\": \"%s\", \"unit\": \"%s\", \"what\": \"%s\",\n", (FNR > 1 ? "," : ""), row, $3, $6) > json
     printf("     \"target\": \"%s\", \"result\": \"%s\", ", wanted, result) > json
-    printf("\"to_haproxy\": %s, \"to_nginx\": %s, \"median\": {", or_null(to_haproxy), or_null(to_nginx)) > json
+    printf("\"to_haproxy\": %s, \"to_nginx\": %s,\n", or_null(to_haproxy), or_null(to_nginx)) > json
+    printf("     \"judged\": %s, \"median\": {", or_null(got)) > json
     for (c = 1; c <= columns; c++)
         printf("%s\"%s\": %s", (c > 1 ? ", " : ""), proxy[c], or_null(middle[c])) > json
     printf("},\n     \"rounds\": {") > json
@@ -68,6 +69,11 @@ END {
     printf("\n  ]\n}\n") > json
     if (failures > 0)
         print "FAILED" > verdicts
+}
+
+function line(row, unit, ours, haproxy, nginx, to_haproxy, to_nginx, judged, target, result) {
+    printf("%-17s %-7s %10s %7s %7s %8s %6s %6s  %-14s %s\n", row, unit, ours, haproxy, nginx, to_haproxy, to_nginx,
+           judged, target, result)
 }
 
 function verdict() {

@@ -11,7 +11,7 @@
 /* Room enough for the largest string with what stands around it. */
 #define GUARD_SIZE (128u * 1024)
 
-/* The copy lives until the next one. */
+/* The copy lives until the next one, which may be made from it. */
 static inline struct span guard_copy(struct span bytes) {
     static uint8_t *room;
     if (room == NULL) {
@@ -23,7 +23,7 @@ static inline struct span guard_copy(struct span bytes) {
         abort();
     uint8_t *start = room + GUARD_SIZE - bytes.size;
     if (bytes.size != 0)
-        memcpy(start, bytes.at, bytes.size);
+        memmove(start, bytes.at, bytes.size);
     return span_of(start, bytes.size);
 }
 

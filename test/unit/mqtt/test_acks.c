@@ -103,11 +103,27 @@ static void all_reasons(void **state) {
             }
 }
 
+static void too_short_and_of_no_type(void **state) {
+    (void)state;
+    struct mqtt_ack ack;
+    enum violation violation;
+    assert_int_equal(read(BODY("\1"), MQTT_PUBACK, MQTT_VERSION_5, MQTT_TO_BROKER, &ack, &violation),
+                     MQTT_WRONG);
+    assert_int_equal(violation, VIOLATION_PACKET_TRUNCATED);
+    assert_int_equal(read(SPAN_NONE, MQTT_PUBACK, MQTT_VERSION_311, MQTT_TO_BROKER, &ack, &violation),
+                     MQTT_WRONG);
+    assert_int_equal(violation, VIOLATION_PACKET_TRUNCATED);
+    assert_int_equal(read(SPAN_NONE, MQTT_AUTH, MQTT_VERSION_311, MQTT_TO_DEVICE, &ack, &violation),
+                     MQTT_WRONG);
+    assert_int_equal(violation, VIOLATION_PACKET_TYPE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_short_forms),
         cmocka_unit_test(properties_come_out),
         cmocka_unit_test(all_reasons),
+        cmocka_unit_test(too_short_and_of_no_type),
     };
     return cmocka_run_group_tests_name("mqtt/acks", tests, NULL, NULL);
 }

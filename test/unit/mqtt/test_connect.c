@@ -178,6 +178,26 @@ static void connacks(void **state) {
     assert_int_equal(violation, VIOLATION_CONNACK_SESSION_PRESENT);
 }
 
+/* Bodies that no fixed header would announce: the readers need no help to see it. */
+static void too_short_by_themselves(void **state) {
+    (void)state;
+    struct mqtt_connect connect;
+    struct mqtt_connack connack;
+    enum violation violation;
+    const struct span body = SPAN_LITERAL("\0\4MQTT\4\2\0");
+    for (size_t size = 0; size <= body.size; size++) {
+        assert_int_equal(read(guard_copy(span_first(body, size)), &connect, &violation), MQTT_WRONG);
+        assert_int_equal(violation, VIOLATION_PACKET_TRUNCATED);
+    }
+    for (size_t size = 0; size < 2; size++) {
+        violation = VIOLATION_NONE;
+        assert_int_equal(
+            mqtt_connack_read(guard_copy(span_first(body, size)), MQTT_VERSION_311, &connack, &violation),
+            MQTT_WRONG);
+        assert_int_equal(violation, VIOLATION_PACKET_TRUNCATED);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_fields_come_out),
@@ -188,6 +208,7 @@ int main(void) {
         cmocka_unit_test(credentials_left_out_in_31),
         cmocka_unit_test(no_prefix_of_a_body_is_a_body),
         cmocka_unit_test(connacks),
+        cmocka_unit_test(too_short_by_themselves),
     };
     return cmocka_run_group_tests_name("mqtt/connect", tests, NULL, NULL);
 }

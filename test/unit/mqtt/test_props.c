@@ -257,6 +257,18 @@ static void the_walk_takes_a_block_apart(void **state) {
     assert_false(mqtt_props_next(&none, &item));
 }
 
+/* A walk over bytes that nobody judged ends, and stays inside. */
+static void the_walk_ends_on_bad_bytes(void **state) {
+    (void)state;
+    const struct span blocks[] = {BLOCK(0), BLOCK(0xFF, 1), BLOCK(0x02, 0, 0), BLOCK(0x0B, 0x80),
+                                  BLOCK(0x26, 0, 1, 'k', 0, 9, 'v')};
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
+        struct reader block = reader_of(guard_copy(blocks[i]));
+        struct mqtt_prop_item item;
+        assert_false(mqtt_props_next(&block, &item));
+    }
+}
+
 /* The property length: longer than what is left, cut, over-long. */
 static void the_length_of_the_block(void **state) {
     (void)state;
@@ -318,6 +330,7 @@ int main(void) {
         cmocka_unit_test(what_was_read_is_there),
         cmocka_unit_test(the_walk_takes_a_block_apart),
         cmocka_unit_test(the_length_of_the_block),
+        cmocka_unit_test(the_walk_ends_on_bad_bytes),
         cmocka_unit_test(variable_byte_integers),
     };
     return cmocka_run_group_tests_name("mqtt/props", tests, NULL, NULL);

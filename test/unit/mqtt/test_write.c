@@ -135,9 +135,24 @@ static void too_long_for_mqtt(void **state) {
     writer = new_writer();
     mqtt_write_frame(&writer, MQTT_PUBLISH, 0, 268435456);
     assert_true(writer.is_full && writer_size(&writer) == 0);
-    struct mqtt_connect connect = {.version = MQTT_VERSION_311, .client_id = big};
     writer = new_writer();
-    mqtt_write_connect(&writer, &connect);
+    mqtt_write_frame(&writer, MQTT_PUBLISH, 0, 268435455);
+    expect(&writer, SPAN_LITERAL("\x30\xFF\xFF\xFF\x7F"));
+    /* Sizes of which no byte must be touched. */
+    struct span huge = span_of(letters, 268435456);
+    struct mqtt_connect connects[] = {
+        {.version = MQTT_VERSION_311, .client_id = big},
+        {.version = MQTT_VERSION_311, .has_password = true, .has_username = true, .password = big},
+        {.version = MQTT_VERSION_5, .props.raw = huge},
+        {.version = MQTT_VERSION_5, .has_will = true, .will_props.raw = huge},
+    };
+    for (size_t i = 0; i < sizeof connects / sizeof connects[0]; i++) {
+        writer = new_writer();
+        mqtt_write_connect(&writer, &connects[i]);
+        assert_true(writer.is_full && writer_size(&writer) == 0);
+    }
+    writer = new_writer();
+    mqtt_write_suback(&writer, MQTT_VERSION_5, MQTT_SUBACK, 1, huge);
     assert_true(writer.is_full && writer_size(&writer) == 0);
 }
 

@@ -1,0 +1,34 @@
+/* tally: what one worker has counted. Written by that worker alone; read by anybody, whole words at a time.
+ */
+#ifndef DRAWBRIDGE_INSPECT_TALLY_H
+#define DRAWBRIDGE_INSPECT_TALLY_H
+
+#include "mqtt/packet.h"
+
+enum metric {
+#define METRIC(name, kind, help) METRIC_##name,
+#include "inspect/metrics.def"
+#undef METRIC
+    METRIC_COUNT
+};
+
+#define TALLY_ENDS     64
+#define TALLY_TROUBLES 32
+
+struct tally {
+    uint64_t rows[METRIC_COUNT];
+    uint64_t packets[2][16]; /* by enum mqtt_direction and type: packets judged */
+    uint64_t violations[VIOLATION_COUNT];
+    uint64_t ends[TALLY_ENDS];         /* by enum session_end */
+    uint64_t troubles[TALLY_TROUBLES]; /* by enum tls_trouble */
+};
+
+static inline void tally_add(uint64_t *counter, uint64_t amount) {
+    __atomic_store_n(counter, *counter + amount, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t tally_read(const uint64_t *counter) {
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,255 @@
+/* The way from the device to the broker.
+ *
+ *     BEFORE_CONNECT --CONNECT--> BEFORE_CONNACK --(the broker's CONNACK)--> OPEN --DISCONNECT--> OVER
+ *                                  only AUTH and DISCONNECT,
+ *                                  everything else waits
+ */
+#include <stdlib.h>
+
+#include "inspect/steps.h"
+#include "mqtt/subscribe.h"
+#include "mqtt/write.h"
+
+static enum inspect_result take_connect(struct inspector *inspector, struct inspect_bytes *bytes,
+                                        const struct mqtt_frame *frame) {
+    struct mqtt_connect *connect = inspector->connect;
+    enum violation violation = VIOLATION_NONE;
+    *connect = (struct mqtt_connect){.version = MQTT_VERSION_NONE};
+    enum mqtt_outcome outcome = mqtt_connect_read(step_body(bytes, frame), connect, &violation);
+    inspector->version = connect->version;
+    if (outcome == MQTT_WHOLE && connect->version == MQTT_VERSION_5 && !mqtt_frame_is_minimal(frame)) {
+        outcome = MQTT_WRONG;
+        violation = VIOLATION_MALFORMED_LENGTH;
+    }
+    if (outcome != MQTT_WHOLE)
+        return step_wrong(inspector, violation);
+    if (mqtt_props_has(&connect->props, MQTT_PROP_AUTHENTICATION_METHOD)) {
+        struct span method = connect->props.text[MQTT_PROP_AUTHENTICATION_METHOD];
+        uint8_t *copy = malloc(method.size + 1);
+        if (copy == NULL)
+            return INSPECT_NO_MEMORY;
+        if (method.size != 0)
+            memcpy(copy, method.at, method.size);
+        inspector->auth_method = span_of(copy, method.size);
+    }
+    inspector->has_session_expiry =
+        mqtt_props_number(&connect->props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, 0) != 0;
+    inspector->from_broker.aliases.max =
+        (uint16_t)mqtt_props_number(&connect->props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0);
+    inspector->keep_alive_s = connect->keep_alive_s;
+    inspector->state = INSPECT_BEFORE_CONNACK;
+    step_cut(bytes, mqtt_frame_size(frame));
+    return INSPECT_CONNECT;
+}
+
+static enum inspect_result take_publish(struct inspector *inspector, struct inspect_bytes *bytes,
+                                        const struct mqtt_frame *frame, struct writer *reply) {
+    struct inspect_way *way = &inspector->from_device;
+    struct mqtt_publish publish;
+    bool is_bare;
+    enum inspect_result result = step_publish_head(inspector, way, bytes, frame, &publish, &is_bare);
+    if (result != INSPECT_NEXT)
+        return result;
+    if (publish.qos > inspector->limits.max_qos)
+        return step_wrong(inspector, VIOLATION_QOS_NOT_SUPPORTED);
+    if (publish.retain && !inspector->limits.retain_available)
+        return step_wrong(inspector, VIOLATION_RETAIN_NOT_SUPPORTED);
+    struct verdict verdict = acl_may_write(&inspector->acl, publish.topic);
+    uint8_t reason = MQTT_REASON_NOT_AUTHORIZED;
+    uint32_t size_limit = inspector->limits.message_size_limit;
+    if (verdict.is_allowed && size_limit != 0 && publish.payload_size > size_limit) {
+        verdict = (struct verdict){.words = "the message is larger than message_size_limit"};
+        reason = MQTT_REASON_PACKET_TOO_LARGE;
+    }
+    if (verdict.is_allowed)
+        return step_publish_pass(inspector, way, bytes, frame, &publish, is_bare);
+    tally_add(&inspector->tally->rows[METRIC_publish_refused], 1);
+    step_tell_refusal(inspector, MQTT_PUBLISH, MQTT_TO_BROKER, publish.topic, verdict);
+    if (inspector->limits.is_deny_disconnect) {
+        inspector->refused_reason = reason;
+        return INSPECT_REFUSED;
+    }
+    return step_publish_cut(inspector, way, bytes, frame, &publish, reason, reply);
+}
+
+struct judged_filters {
+    uint32_t refused_count;
+    bool is_lowered; /* a QoS is above max_qos */
+};
+
+static struct judged_filters judge_filters(struct inspector *inspector,
+                                           const struct mqtt_subscribe *subscribe, struct merge *merge) {
+    struct judged_filters judged = {0, false};
+    struct reader entries = reader_of(subscribe->entries);
+    struct mqtt_subscribe_entry entry;
+    uint8_t code = inspector->version == MQTT_VERSION_5 ? MQTT_REASON_NOT_AUTHORIZED : 0x80;
+    for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
+        struct verdict verdict = {.is_allowed = true};
+        if (!inspector->limits.is_subscribe_silent)
+            verdict = acl_may_subscribe(&inspector->acl, entry.filter);
+        if ((entry.options & 3) > inspector->limits.max_qos)
+            judged.is_lowered = true;
+        merge->codes[i] = verdict.is_allowed ? MERGE_OPEN : code;
+        if (verdict.is_allowed)
+            continue;
+        judged.refused_count++;
+        tally_add(&inspector->tally->rows[METRIC_subscribe_refused], 1);
+        step_tell_refusal(inspector, MQTT_SUBSCRIBE, MQTT_TO_BROKER, entry.filter, verdict);
+    }
+    return judged;
+}
+
+/* The SUBSCRIBE without the refused filters, QoS lowered. Empty when it does not fit. */
+static struct span smaller_subscribe(const struct inspector *inspector, const struct inspect_bytes *bytes,
+                                     const struct mqtt_frame *frame, const struct mqtt_subscribe *subscribe,
+                                     const struct merge *merge) {
+    /* The body is put together behind the longest fixed header, and the header then right in front of it. */
+    struct writer body = writer_of(bytes->scratch + 5, bytes->scratch_size - 5);
+    struct span old = step_body(bytes, frame);
+    writer_bytes(&body, span_first(old, (size_t)(subscribe->entries.at - old.at)));
+    struct reader entries = reader_of(subscribe->entries);
+    struct mqtt_subscribe_entry entry;
+    for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
+        if (merge->codes[i] != MERGE_OPEN)
+            continue;
+        uint8_t qos = entry.options & 3;
+        uint8_t options = qos > inspector->limits.max_qos
+                              ? (uint8_t)((entry.options & ~3u) | inspector->limits.max_qos)
+                              : entry.options;
+        writer_bytes(&body, span_first(entry.whole, entry.whole.size - 1));
+        writer_u8(&body, options);
+    }
+    uint8_t head[5];
+    struct writer header = writer_of(head, sizeof head);
+    mqtt_write_frame(&header, MQTT_SUBSCRIBE, frame->flags, (uint32_t)writer_size(&body));
+    if (body.is_full || header.is_full)
+        return SPAN_NONE;
+    uint8_t *start = body.start - writer_size(&header);
+    memcpy(start, head, writer_size(&header));
+    return span_of(start, writer_size(&header) + writer_size(&body));
+}
+
+static enum inspect_result take_subscribe(struct inspector *inspector, struct inspect_bytes *bytes,
+                                          const struct mqtt_frame *frame, struct writer *reply) {
+    struct mqtt_subscribe subscribe;
+    enum violation violation = VIOLATION_NONE;
+    if (mqtt_subscribe_read(step_body(bytes, frame), MQTT_SUBSCRIBE, inspector->version, &subscribe,
+                            &violation) != MQTT_WHOLE)
+        return step_wrong(inspector, violation);
+    if (merge_find(&inspector->merges, subscribe.packet_id) != NULL)
+        return step_wrong(inspector, VIOLATION_PACKET_ID_IN_USE);
+    if (inspector->merges.count >= MERGE_COUNT_MAX) {
+        inspector->refused_reason = MQTT_REASON_QUOTA_EXCEEDED;
+        return INSPECT_REFUSED;
+    }
+    struct merge *merge = merge_add(&inspector->merges, subscribe.packet_id, subscribe.filter_count);
+    if (merge == NULL)
+        return INSPECT_NO_MEMORY;
+    struct judged_filters judged = judge_filters(inspector, &subscribe, merge);
+    merge->open_count = merge->code_count - judged.refused_count;
+    enum inspect_result result = INSPECT_NEXT;
+    bool is_waiting = false;
+    if (merge->open_count == 0) {
+        mqtt_write_suback(reply, inspector->version, MQTT_SUBACK, subscribe.packet_id,
+                          span_of(merge->codes, merge->code_count));
+        step_cut(bytes, mqtt_frame_size(frame));
+    } else if (judged.refused_count == 0 && !judged.is_lowered) {
+        step_pass(bytes, mqtt_frame_size(frame));
+    } else {
+        struct span packet = smaller_subscribe(inspector, bytes, frame, &subscribe, merge);
+        if (packet.size == 0)
+            result = INSPECT_NO_MEMORY;
+        else if (!step_splice(bytes, mqtt_frame_size(frame), packet))
+            result = INSPECT_FLUSH;
+        else
+            tally_add(&inspector->tally->rows[METRIC_packets_rewritten], 1);
+        is_waiting = result == INSPECT_NEXT && judged.refused_count != 0;
+    }
+    if (!is_waiting)
+        merge_remove(&inspector->merges, merge);
+    return result;
+}
+
+static enum inspect_result take_ack(struct inspector *inspector, struct inspect_bytes *bytes,
+                                    const struct mqtt_frame *frame, struct writer *reply) {
+    struct mqtt_ack ack;
+    enum violation violation = VIOLATION_NONE;
+    enum inspect_result result = INSPECT_NEXT;
+    if (mqtt_ack_read(step_body(bytes, frame), frame->type, inspector->version, MQTT_TO_BROKER, &ack,
+                      &violation) != MQTT_WHOLE)
+        return step_wrong(inspector, violation);
+    switch (frame->type) {
+    case MQTT_PUBREL:
+        step_pubrel(inspector, &inspector->from_device, bytes, frame, ack.packet_id, reply);
+        break;
+    case MQTT_AUTH:
+        if (!step_auth_is_right(inspector, &ack, &result))
+            return result;
+        if (inspector->state == INSPECT_BEFORE_CONNACK && !inspector->is_auth_open)
+            return step_wrong(inspector, VIOLATION_PACKET_ORDER);
+        inspector->is_auth_open = false;
+        step_pass(bytes, mqtt_frame_size(frame));
+        break;
+    case MQTT_DISCONNECT:
+        if (!inspector->has_session_expiry &&
+            mqtt_props_number(&ack.props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, 0) != 0)
+            return step_wrong(inspector, VIOLATION_SESSION_EXPIRY);
+        step_pass(bytes, mqtt_frame_size(frame));
+        inspector->state = INSPECT_OVER;
+        result = INSPECT_GOODBYE;
+        break;
+    default: step_pass(bytes, mqtt_frame_size(frame)); break;
+    }
+    return result;
+}
+
+static enum inspect_result take_packet(struct inspector *inspector, struct inspect_bytes *bytes,
+                                       const struct mqtt_frame *frame, struct writer *reply) {
+    bool is_before_connack = inspector->state == INSPECT_BEFORE_CONNACK;
+    if (inspector->state != INSPECT_BEFORE_CONNECT && frame->type == MQTT_CONNECT)
+        return step_wrong(inspector, VIOLATION_SECOND_CONNECT);
+    if (is_before_connack && frame->type != MQTT_AUTH && frame->type != MQTT_DISCONNECT)
+        return INSPECT_PAUSE;
+    switch (frame->type) {
+    case MQTT_CONNECT: return take_connect(inspector, bytes, frame);
+    case MQTT_PUBLISH: return take_publish(inspector, bytes, frame, reply);
+    case MQTT_SUBSCRIBE: return take_subscribe(inspector, bytes, frame, reply);
+    case MQTT_UNSUBSCRIBE: {
+        struct mqtt_subscribe unsubscribe;
+        enum violation violation = VIOLATION_NONE;
+        if (mqtt_subscribe_read(step_body(bytes, frame), MQTT_UNSUBSCRIBE, inspector->version, &unsubscribe,
+                                &violation) != MQTT_WHOLE)
+            return step_wrong(inspector, violation);
+        step_pass(bytes, mqtt_frame_size(frame));
+        return INSPECT_NEXT;
+    }
+    case MQTT_PINGREQ: step_pass(bytes, mqtt_frame_size(frame)); return INSPECT_NEXT;
+    default: return take_ack(inspector, bytes, frame, reply);
+    }
+}
+
+enum inspect_result inspect_from_device(struct inspector *inspector, struct inspect_bytes *bytes,
+                                        struct writer *reply) {
+    struct inspect_way *way = &inspector->from_device;
+    for (;;) {
+        if (way->payload_left != 0 && !step_payload(way, bytes))
+            return step_more(bytes, 1);
+        if (inspector->state == INSPECT_OVER) {
+            step_cut(bytes, bytes->filled - bytes->scanned);
+            return step_more(bytes, 1);
+        }
+        if ((size_t)(reply->end - reply->at) < INSPECT_REPLY_ROOM)
+            return INSPECT_FLUSH;
+        struct mqtt_frame frame;
+        enum inspect_result result;
+        if (!step_frame(inspector, way, bytes, &frame, &result))
+            return result;
+        result = take_packet(inspector, bytes, &frame, reply);
+        if (reply->is_full)
+            return INSPECT_NO_MEMORY;
+        if (result == INSPECT_NEXT || result == INSPECT_CONNECT || result == INSPECT_GOODBYE)
+            tally_add(&inspector->tally->packets[MQTT_TO_BROKER][frame.type], 1);
+        if (result != INSPECT_NEXT)
+            return result;
+    }
+}

@@ -1,0 +1,226 @@
+#include "inspect/steps.h"
+
+#include <stdlib.h>
+
+#include "mqtt/write.h"
+
+void step_pass(struct inspect_bytes *bytes, size_t count) {
+    if (bytes->judged != bytes->scanned)
+        memmove(bytes->at + bytes->judged, bytes->at + bytes->scanned, count);
+    bytes->judged += count;
+    bytes->scanned += count;
+}
+
+void step_cut(struct inspect_bytes *bytes, size_t count) {
+    bytes->scanned += count;
+}
+
+bool step_splice(struct inspect_bytes *bytes, size_t count, struct span packet) {
+    size_t gap = bytes->scanned + count - bytes->judged;
+    if (packet.size > gap) {
+        size_t extra = packet.size - gap;
+        if (bytes->size - bytes->filled < extra)
+            return false;
+        uint8_t *tail = bytes->at + bytes->scanned + count;
+        memmove(tail + extra, tail, bytes->filled - bytes->scanned - count);
+        bytes->filled += extra;
+        bytes->scanned += extra;
+    }
+    memcpy(bytes->at + bytes->judged, packet.at, packet.size);
+    bytes->judged += packet.size;
+    bytes->scanned += count;
+    return true;
+}
+
+enum inspect_result step_more(struct inspect_bytes *bytes, size_t count) {
+    bytes->need = count;
+    return INSPECT_MORE;
+}
+
+enum inspect_result step_wrong(struct inspector *inspector, enum violation violation) {
+    inspector->violation = violation;
+    tally_add(&inspector->tally->violations[violation], 1);
+    return INSPECT_WRONG;
+}
+
+bool step_payload(struct inspect_way *way, struct inspect_bytes *bytes) {
+    size_t there = bytes->filled - bytes->scanned;
+    size_t count = way->payload_left < there ? way->payload_left : there;
+    (way->is_cutting ? step_cut : step_pass)(bytes, count);
+    way->payload_left -= (uint32_t)count;
+    return way->payload_left == 0;
+}
+
+static struct span rest_of(const struct inspect_bytes *bytes) {
+    return span_of(bytes->at + bytes->scanned, bytes->filled - bytes->scanned);
+}
+
+bool step_frame(struct inspector *inspector, const struct inspect_way *way, struct inspect_bytes *bytes,
+                struct mqtt_frame *frame, enum inspect_result *result) {
+    struct span rest = rest_of(bytes);
+    enum violation violation = VIOLATION_NONE;
+    if (rest.size == 0) {
+        *result = step_more(bytes, 1);
+        return false;
+    }
+    switch (mqtt_frame_read(rest, inspector->version, way->direction, frame, &violation)) {
+    case MQTT_WRONG: *result = step_wrong(inspector, violation); return false;
+    case MQTT_MORE: *result = step_more(bytes, rest.size + 1); return false;
+    case MQTT_WHOLE: break;
+    }
+    bool is_limited = way->direction == MQTT_TO_BROKER && inspector->limits.max_packet_size != 0;
+    size_t size = mqtt_frame_size(frame);
+    if ((is_limited && size > inspector->limits.max_packet_size) ||
+        (frame->type != MQTT_PUBLISH && size > INSPECT_HELD_MAX)) {
+        *result = step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
+        return false;
+    }
+    if (frame->type != MQTT_PUBLISH && rest.size < size) {
+        *result = step_more(bytes, size);
+        return false;
+    }
+    return true;
+}
+
+struct span step_body(const struct inspect_bytes *bytes, const struct mqtt_frame *frame) {
+    return span_of(bytes->at + bytes->scanned + frame->header_size, frame->remaining);
+}
+
+enum inspect_result step_publish_head(struct inspector *inspector, struct inspect_way *way,
+                                      struct inspect_bytes *bytes, const struct mqtt_frame *frame,
+                                      struct mqtt_publish *publish, bool *is_bare) {
+    struct span rest = rest_of(bytes);
+    enum violation violation = VIOLATION_NONE;
+    switch (mqtt_publish_read(frame, rest, inspector->version, way->direction, publish, &violation)) {
+    case MQTT_WRONG: return step_wrong(inspector, violation);
+    case MQTT_MORE:
+        if (rest.size >= INSPECT_HELD_MAX)
+            return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
+        return step_more(bytes, rest.size + 1);
+    case MQTT_WHOLE: break;
+    }
+    *is_bare = publish->topic.size == 0;
+    if (publish->topic_alias == 0)
+        return INSPECT_NEXT;
+    if (publish->topic_alias > way->aliases.max)
+        return step_wrong(inspector, VIOLATION_TOPIC_ALIAS);
+    if (*is_bare) {
+        const struct alias_entry *entry = alias_find(&way->aliases, publish->topic_alias);
+        if (entry == NULL)
+            return step_wrong(inspector, VIOLATION_TOPIC_ALIAS);
+        publish->topic = span_of(entry->topic, entry->size);
+    }
+    return INSPECT_NEXT;
+}
+
+/* The head with the topic where the bare one had none. */
+static struct span head_with_topic(const struct inspect_bytes *bytes, const struct mqtt_frame *frame,
+                                   const struct mqtt_publish *publish) {
+    struct writer writer = writer_of(bytes->scratch, bytes->scratch_size);
+    const uint8_t *old = bytes->at + bytes->scanned;
+    size_t behind_topic = frame->header_size + 2u;
+    mqtt_write_frame(&writer, MQTT_PUBLISH, frame->flags, frame->remaining + (uint32_t)publish->topic.size);
+    writer_string(&writer, publish->topic);
+    writer_bytes(&writer, span_of(old + behind_topic, publish->head_size - behind_topic));
+    return writer.is_full ? SPAN_NONE : writer_span(&writer);
+}
+
+enum inspect_result step_publish_pass(struct inspector *inspector, struct inspect_way *way,
+                                      struct inspect_bytes *bytes, const struct mqtt_frame *frame,
+                                      const struct mqtt_publish *publish, bool is_bare) {
+    struct alias_entry *entry = is_bare ? alias_find(&way->aliases, publish->topic_alias) : NULL;
+    if (entry != NULL && !entry->is_known) {
+        /* 256 MiB is the protocol's end: a packet that would not fit with its topic is too large. */
+        if (frame->remaining + publish->topic.size > 268435455)
+            return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
+        struct span head = head_with_topic(bytes, frame, publish);
+        if (head.size == 0)
+            return INSPECT_NO_MEMORY;
+        if (!step_splice(bytes, publish->head_size, head))
+            return INSPECT_FLUSH;
+        entry->is_known = true;
+        tally_add(&inspector->tally->rows[METRIC_packets_rewritten], 1);
+    } else {
+        if (publish->topic_alias != 0 && !is_bare &&
+            !alias_set(&way->aliases, publish->topic_alias, publish->topic, true))
+            return INSPECT_NO_MEMORY;
+        step_pass(bytes, publish->head_size);
+    }
+    if (publish->qos == 2)
+        id_set_remove(&way->ours, publish->packet_id);
+    way->payload_left = publish->payload_size;
+    way->is_cutting = false;
+    return INSPECT_NEXT;
+}
+
+enum inspect_result step_publish_cut(struct inspector *inspector, struct inspect_way *way,
+                                     struct inspect_bytes *bytes, const struct mqtt_frame *frame,
+                                     const struct mqtt_publish *publish, uint8_t reason,
+                                     struct writer *reply) {
+    (void)frame;
+    bool is_new_alias = publish->topic_alias != 0;
+    if (is_new_alias && !alias_set(&way->aliases, publish->topic_alias, publish->topic, false))
+        return INSPECT_NO_MEMORY;
+    if (publish->qos == 1)
+        mqtt_write_ack(reply, inspector->version, MQTT_PUBACK, publish->packet_id, reason, SPAN_NONE);
+    if (publish->qos == 2) {
+        mqtt_write_ack(reply, inspector->version, MQTT_PUBREC, publish->packet_id, reason, SPAN_NONE);
+        /* A PUBREC that says no ends the exchange in version 5 (4.3.3-4); otherwise a PUBREL will come, for
+         * us. */
+        bool is_over = inspector->version == MQTT_VERSION_5 && reason >= 0x80;
+        if (!is_over && !id_set_add(&way->ours, publish->packet_id))
+            return INSPECT_NO_MEMORY;
+    }
+    step_cut(bytes, publish->head_size);
+    way->payload_left = publish->payload_size;
+    way->is_cutting = true;
+    return INSPECT_NEXT;
+}
+
+void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct inspect_bytes *bytes,
+                 const struct mqtt_frame *frame, uint16_t packet_id, struct writer *reply) {
+    if (!id_set_has(&way->ours, packet_id)) {
+        step_pass(bytes, mqtt_frame_size(frame));
+        return;
+    }
+    id_set_remove(&way->ours, packet_id);
+    mqtt_write_ack(reply, inspector->version, MQTT_PUBCOMP, packet_id, MQTT_REASON_SUCCESS, SPAN_NONE);
+    step_cut(bytes, mqtt_frame_size(frame));
+}
+
+bool step_auth_is_right(struct inspector *inspector, const struct mqtt_ack *auth,
+                        enum inspect_result *result) {
+    enum violation violation = VIOLATION_NONE;
+    bool has_method = mqtt_props_has(&auth->props, MQTT_PROP_AUTHENTICATION_METHOD);
+    if (inspector->auth_method.size == 0)
+        violation = VIOLATION_AUTH_UNASKED;
+    else if (!has_method ||
+             !span_is_equal(auth->props.text[MQTT_PROP_AUTHENTICATION_METHOD], inspector->auth_method))
+        violation = VIOLATION_AUTH_METHOD_CHANGED;
+    if (violation != VIOLATION_NONE)
+        *result = step_wrong(inspector, violation);
+    return violation == VIOLATION_NONE;
+}
+
+void step_tell_refusal(struct inspector *inspector, enum mqtt_type type, enum mqtt_direction direction,
+                       struct span topic, struct verdict verdict) {
+    if (inspector->on_refused != NULL)
+        inspector->on_refused(inspector->owner, &(struct inspect_refusal){type, direction, topic, verdict});
+}
+
+void inspector_init(struct inspector *inspector, const struct inspect_limits *limits, struct tally *tally) {
+    *inspector = (struct inspector){.limits = *limits, .tally = tally};
+    inspector->from_device.direction = MQTT_TO_BROKER;
+    inspector->from_broker.direction = MQTT_TO_DEVICE;
+}
+
+void inspector_clear(struct inspector *inspector) {
+    struct inspect_way *ways[] = {&inspector->from_device, &inspector->from_broker};
+    for (size_t i = 0; i < 2; i++) {
+        alias_clear(&ways[i]->aliases);
+        id_set_clear(&ways[i]->ours);
+    }
+    merge_clear(&inspector->merges);
+    free((void *)(uintptr_t)inspector->auth_method.at);
+    inspector->auth_method = SPAN_NONE;
+}
