@@ -42,6 +42,8 @@ struct wire {
 extern const struct link_verbs wire_plain_verbs, wire_secure_verbs;
 
 struct wire *wire_create(struct loop *loop, bool is_unix);
+/* Closes a wire that never had an owner: nobody is told. */
+void wire_drop(struct wire *wire);
 /* Appends to the socket's stream: tries now, keeps the rest. */
 int wire_send(struct wire *wire, const struct span *pieces, size_t count);
 /* Closes when all is sent, at the latest when the linger time is over. */

@@ -23,12 +23,12 @@ struct mqtt_connect {
  * Strict (MQTT 5.0 3.1, 3.1.1 3.1, 3.1): protocol name and level belong together; reserved flag 0; will flags
  * only with a will, will QoS below 3; before 5.0 no password without username; strings in UTF-8; will topic a
  * valid topic name; nothing behind the last field. 3.1 itself wants these three to be let through: the
- * reserved flag set, will flags without a will (they are disregarded), and a username or password that is
- * announced by its flag and then missing at the end (has_username and has_password say whether it was there).
- * An unknown protocol level (with the right name) is VIOLATION_PROTOCOL_VERSION, and the version is still
- * filled in as far as it was understood (so that a CONNACK can be chosen); so it is when a later field is
- * WRONG. Whether a CONNECT of version 5 had a minimal fixed header is the caller's question to
- * mqtt_frame_is_minimal. A zero-length client id without clean session before 5.0 is left to the policy,
+ * reserved flag set, will flags other than QoS 3 without a will (they are disregarded), and a username or
+ * password that is announced by its flag and then missing at the end (has_username and has_password say
+ * whether it was there). An unknown protocol level (with the right name) is VIOLATION_PROTOCOL_VERSION, and
+ * the version is still filled in as far as it was understood (so that a CONNACK can be chosen); so it is when
+ * a later field is WRONG. Whether a CONNECT of version 5 had a minimal fixed header is the caller's question
+ * to mqtt_frame_is_minimal. A zero-length client id without clean session before 5.0 is left to the policy,
  * which has its own answer to it. */
 enum mqtt_outcome mqtt_connect_read(struct span body, struct mqtt_connect *connect,
                                     enum violation *violation);

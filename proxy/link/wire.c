@@ -64,6 +64,16 @@ struct wire *wire_create(struct loop *loop, bool is_unix) {
     return wire;
 }
 
+static void on_dropped(uv_handle_t *handle) {
+    struct wire *wire = handle->data;
+    engine_destroy(wire->link.engine);
+    free(wire);
+}
+
+void wire_drop(struct wire *wire) {
+    uv_close(&wire->uv.handle, on_dropped);
+}
+
 static void discard_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     (void)suggested;
     struct wire *wire = handle->data;

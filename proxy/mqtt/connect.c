@@ -40,12 +40,13 @@ static enum violation read_protocol(struct reader *reader, struct mqtt_connect *
 }
 
 /* 3.1 asks for less: the lowest bit is kept for later without a word on its value, and without a will the
- * will's QoS and retain are disregarded (MQTT 3.1, 3.1, "Connect flags"). Brokers read it so. */
+ * will's QoS and retain are disregarded (MQTT 3.1, 3.1, "Connect flags"). Brokers read it so; a QoS of 3,
+ * which exists nowhere, they refuse even there. */
 static enum violation judge_flags(uint8_t flags, enum mqtt_version version) {
     bool is_31 = version == MQTT_VERSION_31;
     if ((flags & FLAG_RESERVED) != 0 && !is_31)
         return VIOLATION_CONNECT_RESERVED;
-    if ((flags & FLAG_WILL_QOS) == FLAG_WILL_QOS && !(is_31 && (flags & FLAG_WILL) == 0))
+    if ((flags & FLAG_WILL_QOS) == FLAG_WILL_QOS)
         return VIOLATION_CONNECT_WILL_QOS;
     if ((flags & FLAG_WILL) == 0 && (flags & (FLAG_WILL_QOS | FLAG_WILL_RETAIN)) != 0 && !is_31)
         return VIOLATION_CONNECT_WILL_FLAGS;

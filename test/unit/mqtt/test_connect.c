@@ -108,7 +108,7 @@ static void all_flags(void **state) {
                 for (unsigned k = 0; (flags & bit) != 0 && k < (bit == 4 ? 2u : 1u); k++)
                     writer_string(&body, span_of_text("x"));
             bool has_will = (flags & 4) != 0, is_31 = version == 3;
-            bool is_good = (is_31 || (flags & 1) == 0) && !((flags & 0x18) == 0x18 && (has_will || !is_31)) &&
+            bool is_good = (is_31 || (flags & 1) == 0) && (flags & 0x18) != 0x18 &&
                            (is_31 || has_will || (flags & 0x38) == 0) &&
                            (version == 5 || (flags & 0xC0) != 0x40);
             struct mqtt_connect connect;

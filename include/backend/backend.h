@@ -1,0 +1,47 @@
+/* backend: where the broker is, one per worker. Names are resolved off the loop, remembered for a while, and
+ * resolved anew after a failure. */
+#ifndef DRAWBRIDGE_BACKEND_BACKEND_H
+#define DRAWBRIDGE_BACKEND_BACKEND_H
+
+#include "link/link.h"
+#include "link/loop.h"
+
+#define BACKEND_ADDRESSES_MAX 16
+
+/* One attempt to reach the broker; lives inside the one who asks, zeroed before the first use. */
+struct backend_call {
+    const struct link_events *events; /* of the link to come */
+    void *owner;
+    /* error < 0: no link, and no further address to try. Otherwise `link` is connecting; its events follow.
+     */
+    void (*on_dialed)(struct backend_call *call, int error, struct link *link);
+    unsigned attempt;                      /* addresses tried so far */
+    struct backend_call *next, **previous; /* while waiting for a name */
+};
+
+struct backend {
+    struct loop *loop;
+    const char *host; /* borrowed, as `path`: from the running configuration */
+    const char *path;
+    uint16_t port;
+    struct address addresses[BACKEND_ADDRESSES_MAX];
+    size_t count, preferred;
+    uint64_t resolved_ms;
+    bool is_literal, is_resolving, is_stale;
+    struct loop_lookup lookup;
+    struct backend_call *waiting;
+};
+
+/* Also when the address changes: sessions that are connected stay. The texts must live until the next call.
+ */
+void backend_set(struct backend *backend, struct loop *loop, const char *host, uint16_t port,
+                 const char *path);
+
+/* Dials the next address. May answer at once, or later. */
+void backend_dial(struct backend *backend, struct backend_call *call);
+/* The one who asked does not want to know any more. */
+void backend_cancel(struct backend_call *call);
+/* How it went with the link of the last attempt. */
+void backend_report(struct backend *backend, const struct backend_call *call, bool is_connected);
+
+#endif

@@ -1,0 +1,11 @@
+/* check: rules between options, after everything was read. */
+#ifndef DRAWBRIDGE_CONF_CHECK_H
+#define DRAWBRIDGE_CONF_CHECK_H
+
+#include "conf/conf.h"
+
+/* Adds a finding for everything that does not fit together, and brings values into their one form (negative
+ * limits become -1). */
+void conf_check(struct conf *conf, struct findings *findings);
+
+#endif

@@ -1,0 +1,60 @@
+/* inside: what the files of crypto/ share among themselves; nobody else includes this. */
+#ifndef DRAWBRIDGE_CRYPTO_INSIDE_H
+#define DRAWBRIDGE_CRYPTO_INSIDE_H
+
+#include <openssl/ssl.h>
+
+#include "crypto/context.h"
+#include "crypto/engine.h"
+
+struct tls_context {
+    SSL_CTX *ssl_ctx;
+    int64_t expires_s;
+    bool requires_certificate;
+    bool ignores_client_dates;
+    unsigned references; /* atomic */
+};
+
+/* Bytes that OpenSSL may add to one record, of every cipher it has. */
+#define ENGINE_RECORD_OVERHEAD 512
+#define ENGINE_RECORD_SIZE     (16 * 1024)
+
+/* Bytes at the start of a connection that tell TLS from everything else: the record header and the header of
+ * the ClientHello in it. */
+#define HELLO_LOOK_SIZE 9
+
+/* The identity in a verified certificate, kept apart from it: `text` holds the common name, a NUL, the
+ * subject, a NUL. A name that is missing or refused has size 0. */
+struct identity {
+    size_t name_size, subject_size;
+    char text[];
+};
+
+struct engine {
+    SSL *ssl;
+    struct tls_context *context;
+    struct span in;         /* ciphertext that was fed and not yet taken */
+    struct engine_out *out; /* of the call in progress, else NULL */
+    struct identity *identity;
+    uint8_t state;   /* enum engine_state */
+    uint8_t trouble; /* enum tls_trouble */
+    bool was_open, is_said_goodbye;
+    bool is_tls; /* the first bytes were looked at */
+    uint8_t first[HELLO_LOOK_SIZE];
+    uint8_t first_count, first_given;
+};
+
+/* bio: reads from engine->first and engine->in, appends to engine->out. NULL when memory is out. */
+BIO *engine_bio_new(struct engine *engine);
+
+/* hello: what the first bytes are. */
+enum hello_kind { HELLO_TLS, HELLO_MORE, HELLO_REFUSED };
+enum hello_kind hello_look(struct span first, enum tls_trouble *trouble);
+
+/* trouble: judges what the SSL_* call that just failed left in the thread's error queue, and empties it. */
+enum tls_trouble trouble_of(const SSL *ssl);
+
+/* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
+struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);
+
+#endif

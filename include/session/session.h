@@ -1,0 +1,75 @@
+/* session: one device paired with one broker connection, on one worker, from accept to the last close.
+ *
+ *   SHAKING --TLS done--> GREETING --good CONNECT--> CHECKING --password right--> DIALING --connected-->
+ * WAITING --CONNACK--> OPEN |                     |                          |                          | | |
+ *      +---------------------+--------------------------+-- session_end(reason)
+ * --+---------------------+----------------+--> ENDING
+ *
+ * ENDING lasts until both links are closed and no job is under way; then the session is freed. */
+#ifndef DRAWBRIDGE_SESSION_SESSION_H
+#define DRAWBRIDGE_SESSION_SESSION_H
+
+#include "backend/backend.h"
+#include "base/wheel.h"
+#include "inspect/inspector.h"
+#include "link/link.h"
+#include "session/terms.h"
+
+enum session_end {
+#define END(name, label, kind, reason, sentence) SESSION_END_##name,
+#include "session/ends.def"
+#undef END
+    SESSION_END_COUNT
+};
+const char *session_end_label(enum session_end end);
+
+enum session_state {
+    SESSION_SHAKING,
+    SESSION_GREETING,
+    SESSION_CHECKING,
+    SESSION_DIALING,
+    SESSION_WAITING,
+    SESSION_OPEN,
+    SESSION_ENDING,
+};
+
+/* A packet that is held (at most INSPECT_HELD_MAX), what one read brings behind it, and what rewriting adds.
+ */
+#define SESSION_BYTES_SIZE (512 * 1024)
+/* Answers of ours that may wait for a device or broker before its own reading stops. */
+#define SESSION_OWED_MAX (64 * 1024)
+
+struct session;
+
+/* What a worker gives its sessions. A test gives fakes. */
+struct session_host {
+    struct wheel *wheel;
+    uint64_t (*now_ms)(struct session_host *host);
+    struct tally *tally;
+    struct generation *generation; /* the one in force */
+    uint8_t *bytes;                /* SESSION_BYTES_SIZE, lent for one callback */
+    uint8_t *scratch;              /* INSPECT_SCRATCH_SIZE */
+    uint8_t *reply;                /* 2 * SESSION_OWED_MAX */
+    void (*dial)(struct session_host *host, struct backend_call *call);
+    void (*report)(struct session_host *host, const struct backend_call *call, bool is_connected);
+    /* Runs the job off the loop; a negative errno when it cannot. */
+    int (*work)(struct session_host *host, struct loop_job *job);
+    bool (*random)(void *room, size_t size);
+    /* A session is gone: its descriptor counts go back. */
+    void (*on_gone)(struct session_host *host, size_t listener_index);
+    struct session *first; /* all sessions of this worker */
+    size_t count;
+};
+
+/* Begins with an accepted link (given). `is_crowded`: there is no descriptor for the broker's side; the
+ * device is told so after its CONNECT. NULL when memory is out; the link is closed then. */
+struct session *session_begin(struct session_host *host, struct link *device, const struct address *address,
+                              size_t listener_index, bool is_crowded);
+
+/* The one door out. */
+void session_end(struct session *session, enum session_end end);
+
+/* Ends all sessions of a worker, which goes down. */
+void session_end_all(struct session_host *host, enum session_end end);
+
+#endif

@@ -1,0 +1,36 @@
+/* terms: what a listener's devices live under, compiled from one configuration generation. A generation is
+ * shared by all workers and freed by its last user. */
+#ifndef DRAWBRIDGE_SESSION_TERMS_H
+#define DRAWBRIDGE_SESSION_TERMS_H
+
+#include "conf/conf.h"
+#include "crypto/context.h"
+#include "inspect/inspector.h"
+#include "policy/accounts.h"
+#include "policy/acl.h"
+
+struct terms {
+    const struct conf_listener *listener;
+    const struct acl *acl;           /* NULL: no acl_file */
+    const struct accounts *accounts; /* NULL: no password_file, the broker decides */
+    struct tls_context *tls;         /* NULL: a plain listener */
+    struct inspect_limits limits;
+};
+
+struct generation {
+    unsigned references; /* atomic */
+    struct conf *conf;
+    struct arena *arena; /* of the compiled policies */
+    struct terms *terms; /* one per running listener, by its index */
+    size_t terms_count;
+    uint64_t number;
+};
+
+static inline struct generation *generation_keep(struct generation *generation) {
+    __atomic_add_fetch(&generation->references, 1, __ATOMIC_RELAXED);
+    return generation;
+}
+/* Frees it when nobody keeps it any more. NULL is allowed. */
+void generation_drop(struct generation *generation);
+
+#endif

@@ -1,0 +1,99 @@
+#include "backend/backend.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A name's addresses are used this long before it is looked up again. */
+#define REMEMBER_MS 30000
+
+static void on_resolved(struct loop_lookup *lookup, int error, const struct address *addresses, size_t count);
+
+void backend_set(struct backend *backend, struct loop *loop, const char *host, uint16_t port,
+                 const char *path) {
+    backend->loop = loop;
+    backend->host = host;
+    backend->path = path;
+    backend->port = port;
+    backend->lookup.done = on_resolved;
+    backend->count = backend->preferred = 0;
+    backend->is_literal = path != NULL ? address_of_path(&backend->addresses[0], path)
+                                       : address_read(&backend->addresses[0], host, port);
+    if (backend->is_literal)
+        backend->count = 1;
+    else
+        backend->is_stale = true;
+}
+
+static void dial(struct backend *backend, struct backend_call *call) {
+    struct link *link = NULL;
+    int error = -ENOENT;
+    while (call->attempt < backend->count) {
+        size_t which = (backend->preferred + call->attempt++) % backend->count;
+        error = link_dial(backend->loop, &backend->addresses[which], call->events, call->owner, &link);
+        if (error == 0)
+            break;
+    }
+    call->on_dialed(call, error, link);
+}
+
+static void leave_line(struct backend_call *call) {
+    *call->previous = call->next;
+    if (call->next != NULL)
+        call->next->previous = call->previous;
+    call->previous = NULL;
+}
+
+static void on_resolved(struct loop_lookup *lookup, int error, const struct address *addresses,
+                        size_t count) {
+    struct backend *backend = (struct backend *)((char *)lookup - offsetof(struct backend, lookup));
+    backend->is_resolving = false;
+    if (error == 0 && !backend->is_literal) {
+        backend->count = count < BACKEND_ADDRESSES_MAX ? count : BACKEND_ADDRESSES_MAX;
+        memcpy(backend->addresses, addresses, backend->count * sizeof addresses[0]);
+        backend->preferred = 0;
+        backend->resolved_ms = loop_now_ms(backend->loop);
+        backend->is_stale = false;
+    }
+    /* A name that cannot be looked up now may still be where it was. */
+    while (backend->waiting != NULL) {
+        struct backend_call *call = backend->waiting;
+        leave_line(call);
+        if (backend->count == 0)
+            call->on_dialed(call, error < 0 ? error : -ENOENT, NULL);
+        else
+            dial(backend, call);
+    }
+}
+
+void backend_dial(struct backend *backend, struct backend_call *call) {
+    bool is_old = backend->is_stale || loop_now_ms(backend->loop) - backend->resolved_ms > REMEMBER_MS;
+    if (backend->is_literal || call->attempt > 0 || (backend->count != 0 && !is_old)) {
+        dial(backend, call);
+        return;
+    }
+    call->next = backend->waiting;
+    call->previous = &backend->waiting;
+    if (call->next != NULL)
+        call->next->previous = &call->next;
+    backend->waiting = call;
+    if (backend->is_resolving)
+        return;
+    int error = loop_resolve(backend->loop, &backend->lookup, backend->host, backend->port);
+    backend->is_resolving = error == 0;
+    if (error < 0) {
+        leave_line(call);
+        call->on_dialed(call, error, NULL);
+    }
+}
+
+void backend_cancel(struct backend_call *call) {
+    if (call->previous != NULL)
+        leave_line(call);
+}
+
+void backend_report(struct backend *backend, const struct backend_call *call, bool is_connected) {
+    if (!is_connected)
+        backend->is_stale = true;
+    else if (backend->count != 0 && call->attempt > 0)
+        backend->preferred = (backend->preferred + call->attempt - 1) % backend->count;
+}
