@@ -44,8 +44,8 @@ enum inspect_result step_publish_cut(struct inspector *inspector, struct inspect
 void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct inspect_bytes *bytes,
                  const struct mqtt_frame *frame, uint16_t packet_id, struct writer *reply);
 /* AUTH either way: its method must be the CONNECT's. */
-bool step_auth_is_right(struct inspector *inspector, const struct mqtt_ack *auth,
-                        enum inspect_result *result);
+bool step_auth_is_right(struct inspector *inspector, enum mqtt_direction direction,
+                        const struct mqtt_ack *auth, enum inspect_result *result);
 
 void step_tell_refusal(struct inspector *inspector, enum mqtt_type type, enum mqtt_direction direction,
                        struct span topic, struct verdict verdict);

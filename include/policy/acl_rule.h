@@ -113,9 +113,6 @@ struct acl_common acl_common_begin(const struct acl_identity *identity, struct s
 /* Turns to a rule. False when the two have nothing in common; the others are not to be asked then. */
 bool acl_common_with(struct acl_common *common, const struct acl_rule *rule);
 
-/* Are there any of that many levels? ("/#" would give the empty topic, which is none.) */
-bool acl_common_has_topic(const struct acl_common *common, uint32_t level_count);
-
 /* Does `deny` match all common topics of that many levels? When it does not, it spares the one with the word
  * that occurs nowhere. */
 bool acl_common_is_denied(const struct acl_common *common, uint32_t level_count, const struct acl_rule *deny);

@@ -33,7 +33,6 @@ static unsigned wildcard_families(const char *address, int domain) {
     unsigned families = address == NULL                    ? IPV4 | IPV6
                         : is_same_text(address, "0.0.0.0") ? IPV4
                         : is_same_text(address, "::")      ? IPV6
-                        : is_same_text(address, "*")       ? IPV4 | IPV6
                                                            : 0;
     unsigned wanted = domain == CONF_SOCKET_DOMAIN_IPV4   ? IPV4
                       : domain == CONF_SOCKET_DOMAIN_IPV6 ? IPV6

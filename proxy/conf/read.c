@@ -1,49 +1,16 @@
-/* Lines into a generation: which row, whose value, which file next. */
+/* Lines into a generation: which row, and whose value. */
 #include "base/text.h"
-#include "conf/check.h"
 #include "conf/files.h"
 #include "conf/lexer.h"
-#include "conf/plugin.h"
-
-#include <stdlib.h>
+#include "conf/reading.h"
 
 #define REFUSE(place, ...)                                                                                   \
     findings_add((place)->findings, FINDING_ERROR, (place)->file, (place)->line, __VA_ARGS__)
 #define WARN(place, ...)                                                                                     \
     findings_add((place)->findings, FINDING_WARNING, (place)->file, (place)->line, __VA_ARGS__)
 
-struct pending_listener {
-    struct pending_listener *next;
-    struct conf_listener listener;
-};
-
-struct pending_file {
-    struct pending_file *next;
-    const char *path;
-};
-
-struct reading {
-    struct conf *conf;
-    struct arena *arena;
-    struct findings *findings;
-    size_t errors_before;
-    bool may_open_files;
-    struct conf_listener defaults;
-    struct pending_listener *listeners, **last_listener;
-    struct pending_file *files, **last_file;
-    struct conf_listener *old_style; /* the default listener; NULL until something asked for it */
-    bool old_style_is_open;          /* a port or bind_address line opened it */
-    const char *old_style_keyword;   /* the keyword that asked first, and where */
-    struct conf_origin old_style_origin;
-    const char *security_keyword; /* the first one seen, for per_listener_settings */
-    struct conf_origin security_origin;
-    struct plugins plugins;
-    const char *broker_words; /* "persistence, sys_interval" */
-    struct conf_origin broker_origin;
-};
-
 /* What starts empty again in each file. */
-struct reading_file {
+struct open_file {
     struct value_place place;
     bool is_main;
     struct conf_listener *listener; /* the one above; NULL before any */
@@ -51,9 +18,7 @@ struct reading_file {
     bool is_in_connection;
 };
 
-static bool read_file(struct reading *reading, const char *path, const struct value_place *namer);
-
-static struct conf_listener *add_listener(struct reading *reading, const struct value_place *place) {
+struct conf_listener *reading_add_listener(struct reading *reading, const struct value_place *place) {
     struct pending_listener *pending = arena_alloc(reading->arena, sizeof *pending);
     if (pending == NULL) {
         reading->findings->out_of_memory = true;
@@ -73,7 +38,7 @@ static struct conf_listener *add_listener(struct reading *reading, const struct 
 static struct conf_listener *old_style_listener(struct reading *reading, const struct value_place *place,
                                                 const char *keyword) {
     if (reading->old_style == NULL) {
-        reading->old_style = add_listener(reading, place);
+        reading->old_style = reading_add_listener(reading, place);
         reading->old_style_keyword = keyword;
         reading->old_style_origin = (struct conf_origin){place->file, place->line};
         if (reading->old_style != NULL) {
@@ -84,7 +49,7 @@ static struct conf_listener *old_style_listener(struct reading *reading, const s
     return reading->old_style;
 }
 
-static void open_old_style(struct reading *reading, struct reading_file *file, const struct conf_row *row,
+static void open_old_style(struct reading *reading, struct open_file *file, const struct conf_row *row,
                            struct span rest) {
     const struct value_place *place = &file->place;
     struct conf_listener *listener = old_style_listener(reading, place, row->keyword);
@@ -118,10 +83,10 @@ static void open_old_style(struct reading *reading, struct reading_file *file, c
 }
 
 /* listener PORT [ADDRESS | PATH] */
-static void open_listener(struct reading *reading, struct reading_file *file, const struct conf_row *row,
+static void open_listener(struct reading *reading, struct open_file *file, const struct conf_row *row,
                           struct span rest) {
     const struct value_place *place = &file->place;
-    struct conf_listener *listener = add_listener(reading, place);
+    struct conf_listener *listener = reading_add_listener(reading, place);
     file->listener = listener; /* even a wrong one takes the lines below */
     int32_t port;
     if (listener == NULL || !value_read_int(place, row->keyword, &rest, row->low, row->high, &port))
@@ -145,7 +110,7 @@ static void open_listener(struct reading *reading, struct reading_file *file, co
         listener->address = text;
 }
 
-static void include_folder(struct reading *reading, struct reading_file *file, struct span rest) {
+static void include_folder(struct reading *reading, struct open_file *file, struct span rest) {
     const struct value_place *place = &file->place;
     const char *text = value_read_string(place, "include_dir", rest);
     const char *folder = value_resolve(place, text);
@@ -165,11 +130,11 @@ static void include_folder(struct reading *reading, struct reading_file *file, s
     if (!files_list(folder, &paths, &count, reading->findings, place->file, place->line))
         return;
     for (size_t i = 0; i < count; i++)
-        read_file(reading, paths[i], place);
+        reading_file(reading, paths[i], place);
     files_free(paths, count);
 }
 
-static void open_structure(struct reading *reading, struct reading_file *file, const struct conf_row *row,
+static void open_structure(struct reading *reading, struct open_file *file, const struct conf_row *row,
                            struct span rest) {
     if (row->option == CONF_listener)
         open_listener(reading, file, row, rest);
@@ -180,7 +145,7 @@ static void open_structure(struct reading *reading, struct reading_file *file, c
 }
 
 /* Where an option of the SECURITY scope goes; NULL after a finding. */
-static struct conf_listener *security_home(struct reading *reading, struct reading_file *file,
+static struct conf_listener *security_home(struct reading *reading, struct open_file *file,
                                            const char *keyword) {
     if (reading->security_keyword == NULL) {
         reading->security_keyword = keyword;
@@ -198,7 +163,7 @@ static struct conf_listener *security_home(struct reading *reading, struct readi
 }
 
 /* The struct an option is written to; NULL after a finding. */
-static void *home_of(struct reading *reading, struct reading_file *file, enum conf_scope scope,
+static void *home_of(struct reading *reading, struct open_file *file, enum conf_scope scope,
                      const char *keyword) {
     switch (scope) {
     case CONF_SCOPE_GLOBAL: return reading->conf;
@@ -226,7 +191,7 @@ static void read_per_listener(struct reading *reading, const struct value_place 
     conf->origins[CONF_per_listener_settings] = (struct conf_origin){place->file, place->line};
 }
 
-static void read_option(struct reading *reading, struct reading_file *file, const struct conf_row *row,
+static void read_option(struct reading *reading, struct open_file *file, const struct conf_row *row,
                         struct span rest) {
     const struct conf_row *option = conf_row_of(row->option);
     if (option->type == CONF_TYPE_STRUCTURE) {
@@ -245,7 +210,7 @@ static void read_option(struct reading *reading, struct reading_file *file, cons
     value_read(&file->place, option, row->keyword, rest, home, &origins[option->option]);
 }
 
-static void read_plugin(struct reading *reading, struct reading_file *file, struct span keyword,
+static void read_plugin(struct reading *reading, struct open_file *file, struct span keyword,
                         struct span rest) {
     bool attaches = span_is_text(keyword, "plugin") || span_is_text(keyword, "auth_plugin");
     struct conf_listener *secured = attaches ? security_home(reading, file, "a plugin") : NULL;
@@ -260,7 +225,7 @@ static bool is_off(const struct conf_row *row, struct span rest) {
            (span_is_text(token, "0") || span_is_text(token, row->initial));
 }
 
-static void refuse_coming(const struct reading_file *file, const struct conf_row *row, struct span rest) {
+static void refuse_coming(const struct open_file *file, const struct conf_row *row, struct span rest) {
     if (!is_off(row, rest))
         REFUSE(&file->place, "%s is not supported yet (%s is still to come); remove it", row->keyword,
                row->help);
@@ -274,8 +239,7 @@ static bool has_word(const char *words, const char *word) {
     return false;
 }
 
-static void note_broker(struct reading *reading, const struct reading_file *file,
-                        const struct conf_row *row) {
+static void note_broker(struct reading *reading, const struct open_file *file, const struct conf_row *row) {
     if (reading->broker_words == NULL) {
         reading->broker_words = row->keyword;
         reading->broker_origin = (struct conf_origin){file->place.file, file->place.line};
@@ -289,7 +253,7 @@ static void note_broker(struct reading *reading, const struct reading_file *file
 }
 
 /* What stands there instead of a keyword, for the most common slips. */
-static void refuse_unknown(const struct reading_file *file, struct span keyword) {
+static void refuse_unknown(const struct open_file *file, struct span keyword) {
     const struct value_place *place = &file->place;
     char room[TEXT_QUOTED_SIZE];
     text_quote(room, sizeof room, keyword);
@@ -325,7 +289,7 @@ static bool is_clean(const struct value_place *place, struct span line) {
     return true;
 }
 
-static void read_line(struct reading *reading, struct reading_file *file, const struct lexer_line *line) {
+static void read_line(struct reading *reading, struct open_file *file, const struct lexer_line *line) {
     file->place.line = line->number;
     if (!is_clean(&file->place, line->whole))
         return;
@@ -356,8 +320,8 @@ static void read_line(struct reading *reading, struct reading_file *file, const 
 
 static const struct span byte_order_mark = SPAN_LITERAL("\xEF\xBB\xBF");
 
-static void read_text(struct reading *reading, const char *path, struct span text, bool is_main) {
-    struct reading_file file = {.place = {reading->arena, reading->findings, path, 0}, .is_main = is_main};
+void reading_text(struct reading *reading, const char *path, struct span text, bool is_main) {
+    struct open_file file = {.place = {reading->arena, reading->findings, path, 0}, .is_main = is_main};
     if (span_begins_with(text, byte_order_mark)) {
         findings_add(reading->findings, FINDING_ERROR, path, 1,
                      "the file begins with a byte order mark; save it as UTF-8 without one");
@@ -367,163 +331,4 @@ static void read_text(struct reading *reading, const char *path, struct span tex
     struct lexer_line line;
     while (lexer_next(&lexer, &line))
         read_line(reading, &file, &line);
-}
-
-static const char *keep_file(struct reading *reading, const char *path) {
-    struct pending_file *pending = arena_alloc(reading->arena, sizeof *pending);
-    const char *kept = arena_text(reading->arena, span_of_text(path));
-    if (pending == NULL || kept == NULL) {
-        reading->findings->out_of_memory = true;
-        return NULL;
-    }
-    pending->path = kept;
-    *reading->last_file = pending;
-    reading->last_file = &pending->next;
-    reading->conf->file_count++;
-    return kept;
-}
-
-/* `namer` is the include_dir line; NULL for the main file. False when the file could not be read. */
-static bool read_file(struct reading *reading, const char *path, const struct value_place *namer) {
-    const char *kept = keep_file(reading, path);
-    struct span text;
-    if (kept == NULL || !files_load(kept, &text, reading->findings, namer == NULL ? NULL : namer->file,
-                                    namer == NULL ? 0 : namer->line))
-        return false;
-    read_text(reading, kept, text, namer == NULL);
-    free((void *)(uintptr_t)text.at);
-    return true;
-}
-
-static void read_defaults(struct reading *reading) {
-    const struct value_place place = {reading->arena, reading->findings, NULL, 0};
-    struct conf_origin nowhere = {NULL, 0};
-    for (size_t i = 0; i < conf_row_count; i++) {
-        const struct conf_row *row = &conf_rows[i];
-        if (row->kind == CONF_ROW_OPTION && row->initial != NULL)
-            value_read(&place, row, row->keyword, span_of_text(row->initial),
-                       row->scope == CONF_SCOPE_GLOBAL ? (void *)reading->conf : &reading->defaults,
-                       &nowhere);
-    }
-    reading->conf->log_type = LOG_KINDS_DEFAULT;
-    reading->conf->shared = reading->defaults;
-}
-
-/* Gives a listener what was set for all, where it has nothing of its own. */
-static void inherit(struct conf_listener *listener, const struct conf_listener *shared) {
-    for (size_t i = 0; i < conf_row_count; i++) {
-        const struct conf_row *row = &conf_rows[i];
-        if (row->kind != CONF_ROW_OPTION || row->scope == CONF_SCOPE_GLOBAL || row->size == 0 ||
-            listener->origins[row->option].line != 0 || shared->origins[row->option].line == 0)
-            continue;
-        memcpy(conf_row_field(row, listener), conf_row_value(row, shared), row->size);
-        listener->origins[row->option] = shared->origins[row->option];
-    }
-}
-
-/* mosquitto opens a listener on port 1883 for such a keyword, or none at all, depending on its version. */
-static void refuse_orphan(const struct reading *reading) {
-    if (reading->old_style != NULL && !reading->old_style_is_open)
-        findings_add(reading->findings, FINDING_ERROR, reading->old_style_origin.file,
-                     reading->old_style_origin.line,
-                     "%s stands before any listener; put it below the listener line it is meant for",
-                     reading->old_style_keyword);
-}
-
-static void settle_listeners(struct reading *reading) {
-    struct conf *conf = reading->conf;
-    if (conf->listener_count == 0) {
-        const struct value_place place = {reading->arena, reading->findings, conf->path, 0};
-        struct conf_listener *listener = add_listener(reading, &place);
-        if (listener == NULL)
-            return;
-        listener->port = 1883;
-        listener->is_default_local = true;
-        listener->allow_anonymous = true;
-    }
-    conf->listeners = arena_alloc(reading->arena, conf->listener_count * sizeof *conf->listeners);
-    if (conf->listeners == NULL) {
-        reading->findings->out_of_memory = true;
-        conf->listener_count = 0;
-        return;
-    }
-    size_t i = 0;
-    for (const struct pending_listener *pending = reading->listeners; pending != NULL;
-         pending = pending->next) {
-        struct conf_listener *listener = &conf->listeners[i++];
-        *listener = pending->listener;
-        inherit(listener, &conf->shared);
-        listener->backend = conf->backend;
-    }
-    conf->shared.backend = conf->backend;
-}
-
-static void settle_files(struct reading *reading) {
-    const char **files = arena_alloc(reading->arena, reading->conf->file_count * sizeof *files);
-    if (files == NULL) {
-        reading->findings->out_of_memory = true;
-        return;
-    }
-    reading->conf->files = files;
-    for (const struct pending_file *pending = reading->files; pending != NULL; pending = pending->next)
-        *files++ = pending->path;
-}
-
-static struct conf *finish(struct reading *reading) {
-    struct findings *findings = reading->findings;
-    refuse_orphan(reading);
-    plugin_resolve(&reading->plugins, reading->arena, findings);
-    settle_listeners(reading);
-    settle_files(reading);
-    conf_check(reading->conf, findings);
-    if (reading->broker_words != NULL)
-        findings_add(findings, FINDING_NOTICE, reading->broker_origin.file, reading->broker_origin.line,
-                     "for the broker, without effect here: %s", reading->broker_words);
-    if (findings->error_count == reading->errors_before && !findings->out_of_memory)
-        return reading->conf;
-    conf_destroy(reading->conf);
-    return NULL;
-}
-
-static bool start(struct reading *reading, const char *path, struct findings *findings, bool may_open_files) {
-    struct arena *arena = arena_create();
-    struct conf *conf = arena == NULL ? NULL : arena_alloc(arena, sizeof *conf);
-    *reading = (struct reading){.conf = conf,
-                                .arena = arena,
-                                .findings = findings,
-                                .errors_before = findings->error_count,
-                                .may_open_files = may_open_files};
-    reading->last_listener = &reading->listeners;
-    reading->last_file = &reading->files;
-    if (conf != NULL)
-        conf->path = arena_text(arena, span_of_text(path));
-    if (conf == NULL || conf->path == NULL) {
-        findings->out_of_memory = true;
-        arena_destroy(arena);
-        return false;
-    }
-    conf->arena = arena;
-    read_defaults(reading);
-    return true;
-}
-
-struct conf *conf_read(const char *path, struct findings *findings) {
-    struct reading reading;
-    if (!start(&reading, path, findings, true))
-        return NULL;
-    if (!read_file(&reading, path, NULL)) { /* that it lacks a backend too is no news */
-        conf_destroy(reading.conf);
-        return NULL;
-    }
-    return finish(&reading);
-}
-
-struct conf *conf_read_text(const char *path, struct span text, struct findings *findings) {
-    struct reading reading;
-    if (!start(&reading, path, findings, false))
-        return NULL;
-    const char *kept = keep_file(&reading, path);
-    if (kept != NULL)
-        read_text(&reading, kept, text, true);
-    return finish(&reading);
 }

@@ -202,7 +202,7 @@ static enum inspect_result take_ack(struct inspector *inspector, struct inspect_
         step_pubrel(inspector, &inspector->from_broker, bytes, frame, ack.packet_id, reply);
         break;
     case MQTT_AUTH:
-        if (!step_auth_is_right(inspector, &ack, &result))
+        if (!step_auth_is_right(inspector, MQTT_TO_DEVICE, &ack, &result))
             return result;
         inspector->is_auth_open = true;
         step_pass(bytes, mqtt_frame_size(frame));

@@ -183,7 +183,7 @@ static enum inspect_result take_ack(struct inspector *inspector, struct inspect_
         step_pubrel(inspector, &inspector->from_device, bytes, frame, ack.packet_id, reply);
         break;
     case MQTT_AUTH:
-        if (!step_auth_is_right(inspector, &ack, &result))
+        if (!step_auth_is_right(inspector, MQTT_TO_BROKER, &ack, &result))
             return result;
         if (inspector->state == INSPECT_BEFORE_CONNACK && !inspector->is_auth_open)
             return step_wrong(inspector, VIOLATION_PACKET_ORDER);

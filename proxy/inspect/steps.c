@@ -94,9 +94,10 @@ enum inspect_result step_publish_head(struct inspector *inspector, struct inspec
     switch (mqtt_publish_read(frame, rest, inspector->version, way->direction, publish, &violation)) {
     case MQTT_WRONG: return step_wrong(inspector, violation);
     case MQTT_MORE:
-        if (rest.size >= INSPECT_HELD_MAX)
+        /* A head can announce 256 MiB of properties in ten bytes: it is not waited for. */
+        if (publish->head_size > INSPECT_HELD_MAX)
             return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
-        return step_more(bytes, rest.size + 1);
+        return step_more(bytes, publish->head_size);
     case MQTT_WHOLE: break;
     }
     *is_bare = publish->topic.size == 0;
@@ -194,6 +195,8 @@ bool step_auth_is_right(struct inspector *inspector, const struct mqtt_ack *auth
     bool has_method = mqtt_props_has(&auth->props, MQTT_PROP_AUTHENTICATION_METHOD);
     if (inspector->auth_method.size == 0)
         violation = VIOLATION_AUTH_UNASKED;
+    else if (!has_method && direction == MQTT_TO_DEVICE)
+        violation = VIOLATION_NONE; /* the broker may leave the properties out (3.15.2.1) */
     else if (!has_method ||
              !span_is_equal(auth->props.text[MQTT_PROP_AUTHENTICATION_METHOD], inspector->auth_method))
         violation = VIOLATION_AUTH_METHOD_CHANGED;

@@ -92,10 +92,10 @@ static const struct acl_rule *first_deny(const struct acl_common *common, uint32
     return NULL;
 }
 
-/* The deny that takes the last of the common topics away; NULL when one is left. `own` and `shared` hold the
- * denies that count, each may be NULL. */
+/* NULL when a common topic is left, else the deny that spoke first. `own` and `shared` hold the denies that
+ * count, each may be NULL. */
 static const struct acl_rule *deny_of_all(const struct acl_common *common, const struct acl_list *own,
-                                          const struct acl_list *shared, bool *is_any) {
+                                          const struct acl_list *shared) {
     uint32_t last = common->level_count_min, deepest = 0;
     if (own != NULL)
         deepest = own->deny_level_count_max;
@@ -105,25 +105,20 @@ static const struct acl_rule *deny_of_all(const struct acl_common *common, const
     if (common->is_open && deepest + 1 > last)
         last = deepest + 1;
     const struct acl_rule *spoke = NULL;
-    *is_any = false;
     for (uint32_t count = common->level_count_min; count <= last; count++) {
-        if (!acl_common_has_topic(common, count))
-            continue;
         const struct acl_rule *deny = own == NULL ? NULL : first_deny(common, count, own);
         if (deny == NULL && shared != NULL)
             deny = first_deny(common, count, shared);
-        if (deny == NULL) {
-            *is_any = true;
+        if (deny == NULL)
             return NULL;
-        }
         if (spoke == NULL)
             spoke = deny;
     }
     return spoke;
 }
 
-/* Looks for a grant of `list` that leaves the subscription something. True and the rule, or false and *spoke
- * the first deny that took something away. */
+/* The first grant of `list` that leaves the subscription something; NULL when none does, and *spoke, when not
+ * set yet, is the first deny that took something away. */
 static const struct acl_rule *find_grant(struct acl_common *common, const struct acl_list *list,
                                          const struct acl_list *own, const struct acl_list *shared,
                                          const struct acl_rule **spoke) {
@@ -131,9 +126,8 @@ static const struct acl_rule *find_grant(struct acl_common *common, const struct
         if ((grant->access & ACL_READ) == 0 || !acl_rule_concerns(grant, common->identity) ||
             !acl_common_with(common, grant))
             continue;
-        bool is_any;
-        const struct acl_rule *deny = deny_of_all(common, own, shared, &is_any);
-        if (is_any)
+        const struct acl_rule *deny = deny_of_all(common, own, shared);
+        if (deny == NULL)
             return grant;
         if (*spoke == NULL)
             *spoke = deny;

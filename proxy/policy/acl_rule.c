@@ -174,25 +174,6 @@ static bool placeholders_are_filled(const struct acl_rule *rule, const struct ac
     return true;
 }
 
-bool acl_common_with(struct acl_common *common, const struct acl_rule *rule) {
-    uint32_t asked = common->filter_level_count, ruled = rule->level_count;
-    common->rule = rule;
-    common->is_open = common->filter_is_open && rule->is_open;
-    if (!common->filter_is_open)
-        common->level_count_min = asked;
-    else if (!rule->is_open)
-        common->level_count_min = ruled;
-    else
-        common->level_count_min = asked > ruled ? asked : ruled;
-    if (common->level_count_min == 0)
-        common->level_count_min = 1;
-    if (!common->filter_is_open && (rule->is_open ? ruled > asked : ruled != asked))
-        return false;
-    if (!rule->is_open && (common->filter_is_open ? asked > ruled : ruled != asked))
-        return false;
-    return levels_agree(common) && placeholders_are_filled(rule, common->identity);
-}
-
 /* A walk along the levels of a common topic. */
 struct walk {
     struct span filter_rest, rule_rest;
@@ -221,10 +202,35 @@ static struct walk walk_begin(const struct acl_common *common) {
                          .rule_rest = span_of(common->rule->filter, common->rule->size)};
 }
 
-bool acl_common_has_topic(const struct acl_common *common, uint32_t level_count) {
+/* One empty level would be the empty topic, which is none. */
+static bool is_empty_topic(const struct acl_common *common) {
     struct walk walk = walk_begin(common);
     struct span literal;
-    return level_count > 1 || !walk_step(common, &walk, &literal) || literal.size != 0;
+    return common->level_count_min == 1 && walk_step(common, &walk, &literal) && literal.size == 0;
+}
+
+bool acl_common_with(struct acl_common *common, const struct acl_rule *rule) {
+    uint32_t asked = common->filter_level_count, ruled = rule->level_count;
+    common->rule = rule;
+    common->is_open = common->filter_is_open && rule->is_open;
+    if (!common->filter_is_open)
+        common->level_count_min = asked;
+    else if (!rule->is_open)
+        common->level_count_min = ruled;
+    else
+        common->level_count_min = asked > ruled ? asked : ruled;
+    if (common->level_count_min == 0)
+        common->level_count_min = 1;
+    if (!common->filter_is_open && (rule->is_open ? ruled > asked : ruled != asked))
+        return false;
+    if (!rule->is_open && (common->filter_is_open ? asked > ruled : ruled != asked))
+        return false;
+    if (!levels_agree(common) || !placeholders_are_filled(rule, common->identity))
+        return false;
+    if (!is_empty_topic(common))
+        return true;
+    common->level_count_min = 2;
+    return common->is_open;
 }
 
 bool acl_common_is_denied(const struct acl_common *common, uint32_t level_count,

@@ -1,0 +1,87 @@
+/* inside: the parts of a session that its own files share. For session/ only. */
+#ifndef DRAWBRIDGE_SESSION_INSIDE_H
+#define DRAWBRIDGE_SESSION_INSIDE_H
+
+#include "session/session.h"
+
+/* Bytes that grow by need; empty ones hold no memory. */
+struct heap {
+    uint8_t *at;
+    size_t size, room;
+};
+bool heap_add(struct heap *heap, struct span bytes); /* false: memory is out */
+void heap_clear(struct heap *heap);
+
+/* A way of bytes through the session. */
+struct relay {
+    struct heap held; /* an incomplete packet; packets that wait for the CONNACK */
+    size_t need;      /* fewer held bytes than this are not worth a look */
+    struct heap owed; /* words of ours for this way's receiver, behind the packet in progress */
+};
+
+struct check; /* a password job */
+
+struct session {
+    enum session_state state;
+    enum session_end end;
+    struct session_host *host;
+    struct session *next, **previous;
+    struct generation *generation; /* kept */
+    size_t listener_index;
+    struct link *device, *broker; /* NULL before and after */
+    unsigned open_count;          /* links and jobs that must finish before the session is freed */
+    bool is_crowded, is_started, is_device_waiting;
+    struct address address;
+    struct inspector inspector;
+    struct relay from_device, from_broker;
+    struct heap connect; /* the CONNECT as the broker gets it, until it is sent */
+    struct heap username, client_id;
+    bool has_username;
+    uint64_t credential; /* digest of the account that let the device in; 0: none did */
+    struct check *check;
+    struct backend_call call;
+    struct deadline deadline;
+    uint64_t last_heard_ms; /* from the device */
+    uint64_t started_ms;
+};
+
+/* Terms in force for this session. */
+static inline const struct terms *session_terms(const struct session *session) {
+    return &session->generation->terms[session->listener_index];
+}
+
+static inline struct span heap_span(const struct heap *heap) {
+    return span_of(heap->at, heap->size);
+}
+
+/* admit.c: judges the CONNECT and writes what the broker shall get into session->connect. True: go on
+ * (perhaps with a password to check: *needs_check). False: refused with *reason. `packet` is the device's
+ * own. */
+bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,
+                   bool *needs_check, uint8_t *reason, const char **words);
+uint64_t session_credential(const struct account *account);
+/* Takes on the rules of the generation in force. False: this device may not stay. */
+bool session_rebind(struct session *session);
+
+/* relay.c */
+struct link_room relay_room(struct session *session, struct relay *relay);
+/* `count` bytes were put into the room. */
+void relay_take(struct session *session, struct relay *relay, size_t count);
+/* Sends words of ours to the receiver of a way as soon as its stream is at a packet boundary. */
+void relay_owe(struct session *session, struct relay *relay, struct span bytes);
+/* Reads on or stops, by what is pending. */
+void relay_balance(struct session *session);
+
+/* session.c, called by relay.c */
+void session_on_connect(struct session *session, struct mqtt_connect *connect, struct span packet);
+void session_on_started(struct session *session);
+void session_on_wrong(struct session *session, struct relay *relay);
+void session_on_goodbye(struct session *session, struct relay *relay);
+
+/* reply.c: tells the device why, as far as its version has words and its stream is at a boundary. */
+void session_tell(struct session *session, uint8_t reason);
+void session_log_end(struct session *session, const char *words);
+void session_log_start(struct session *session);
+void session_on_refused(void *owner, const struct inspect_refusal *refusal);
+
+#endif

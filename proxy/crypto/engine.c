@@ -1,0 +1,188 @@
+/* States, and what moves them:
+ *
+ *      SHAKING --handshake whole--> OPEN --close_notify of either side--> CLOSED
+ *         |                           |
+ *         +---- a TLS error ----------+--> BROKEN
+ *
+ * CLOSED and BROKEN are final: no SSL_* call that reads or writes follows, not even SSL_shutdown, and what is
+ * fed is dropped. */
+#include "crypto/inside.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+
+struct engine *engine_accept(struct tls_context *context) {
+    ERR_clear_error();
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (engine == NULL)
+        return NULL;
+    engine->state = ENGINE_SHAKING;
+    engine->ssl = SSL_new(context->ssl_ctx);
+    BIO *bio = engine->ssl == NULL ? NULL : engine_bio_new(engine);
+    if (bio == NULL) {
+        SSL_free(engine->ssl);
+        free(engine);
+        ERR_clear_error();
+        return NULL;
+    }
+    SSL_set_bio(engine->ssl, bio, bio);
+    SSL_set_accept_state(engine->ssl);
+    engine->context = tls_context_keep(context);
+    return engine;
+}
+
+void engine_destroy(struct engine *engine) {
+    if (engine == NULL)
+        return;
+    SSL_free(engine->ssl);
+    ERR_clear_error();
+    free(engine->identity);
+    tls_context_drop(engine->context);
+    free(engine);
+}
+
+/* The only way into a final state. */
+static void end(struct engine *engine, enum engine_state state, enum tls_trouble trouble) {
+    engine->state = (uint8_t)state;
+    engine->trouble = (uint8_t)trouble;
+    engine->in = SPAN_NONE;
+}
+
+/* After a call of OpenSSL that did not succeed. Wanting to read is the normal case; wanting to write means that
+ * the lent room could not take what had to be said. */
+static void judge(struct engine *engine, int result) {
+    switch (SSL_get_error(engine->ssl, result)) {
+    case SSL_ERROR_WANT_READ: return;
+    case SSL_ERROR_ZERO_RETURN: end(engine, ENGINE_CLOSED, TLS_TROUBLE_NONE); return;
+    case SSL_ERROR_WANT_WRITE: end(engine, ENGINE_BROKEN, TLS_TROUBLE_FLOOD); return;
+    default: end(engine, ENGINE_BROKEN, trouble_of(engine->ssl)); return;
+    }
+}
+
+/* What the handshake needed and nobody asks for again. */
+static void settle(struct engine *engine) {
+    engine->state = ENGINE_OPEN;
+    engine->was_open = true;
+    if (!engine->context->requires_certificate)
+        return;
+    bool is_out_of_memory;
+    engine->identity = peer_identity(engine->ssl, &is_out_of_memory);
+    if (is_out_of_memory)
+        end(engine, ENGINE_BROKEN, TLS_TROUBLE_OUT_OF_MEMORY);
+    else if (engine->identity == NULL) /* never seen; a required certificate is not waived */
+        end(engine, ENGINE_BROKEN, TLS_TROUBLE_CERTIFICATE_MISSING);
+}
+
+static void shake(struct engine *engine) {
+    ERR_clear_error();
+    int result = SSL_do_handshake(engine->ssl);
+    if (result == 1)
+        settle(engine);
+    else
+        judge(engine, result);
+}
+
+/* Moves the first bytes aside until it is clear what they are. */
+static bool is_known_as_tls(struct engine *engine) {
+    while (!engine->is_tls) {
+        enum tls_trouble trouble = TLS_TROUBLE_NONE;
+        enum hello_kind kind = hello_look(span_of(engine->first, engine->first_count), &trouble);
+        if (kind == HELLO_REFUSED)
+            end(engine, ENGINE_BROKEN, trouble);
+        if (kind == HELLO_TLS)
+            engine->is_tls = true;
+        if (kind != HELLO_MORE || engine->in.size == 0)
+            break;
+        engine->first[engine->first_count++] = *engine->in.at;
+        engine->in = span_after(engine->in, 1);
+    }
+    return engine->is_tls;
+}
+
+enum engine_state engine_feed(struct engine *engine, struct span ciphertext, struct engine_out *out) {
+    if (engine->state == ENGINE_CLOSED || engine->state == ENGINE_BROKEN)
+        return engine->state;
+    if (engine->in.size != 0) { /* the caller did not read to the end: bytes would be lost */
+        end(engine, ENGINE_BROKEN, TLS_TROUBLE_OTHER);
+        return engine->state;
+    }
+    engine->in = ciphertext;
+    if (engine->state == ENGINE_SHAKING && is_known_as_tls(engine)) {
+        engine->out = out;
+        shake(engine);
+        engine->out = NULL;
+    }
+    return engine->state;
+}
+
+size_t engine_read(struct engine *engine, uint8_t *room, size_t room_size, struct engine_out *out) {
+    size_t filled = 0;
+    engine->out = out;
+    while (engine->state == ENGINE_OPEN && filled < room_size) {
+        size_t count = 0;
+        ERR_clear_error();
+        int result = SSL_read_ex(engine->ssl, room + filled, room_size - filled, &count);
+        if (result != 1) {
+            judge(engine, result);
+            break;
+        }
+        filled += count;
+    }
+    engine->out = NULL;
+    return filled;
+}
+
+size_t engine_write(struct engine *engine, struct span plaintext, struct engine_out *out) {
+    size_t taken = 0;
+    engine->out = out;
+    while (engine->state == ENGINE_OPEN && taken < plaintext.size) {
+        size_t size = plaintext.size - taken, count = 0;
+        if (size > ENGINE_RECORD_SIZE)
+            size = ENGINE_RECORD_SIZE;
+        if (out->size - out->filled < size + ENGINE_RECORD_OVERHEAD)
+            break;
+        ERR_clear_error();
+        int result = SSL_write_ex(engine->ssl, plaintext.at + taken, size, &count);
+        if (result != 1) {
+            judge(engine, result);
+            break;
+        }
+        taken += count;
+    }
+    engine->out = NULL;
+    return taken;
+}
+
+void engine_close(struct engine *engine, struct engine_out *out) {
+    bool was_closed_by_peer = engine->state == ENGINE_CLOSED && !engine->is_said_goodbye;
+    if (engine->was_open && (engine->state == ENGINE_OPEN || was_closed_by_peer)) {
+        ERR_clear_error();
+        engine->out = out;
+        SSL_shutdown(engine->ssl);
+        engine->out = NULL;
+        ERR_clear_error();
+    }
+    engine->is_said_goodbye = true;
+    if (engine->state != ENGINE_BROKEN)
+        end(engine, ENGINE_CLOSED, TLS_TROUBLE_NONE);
+}
+
+enum engine_state engine_state_of(const struct engine *engine) {
+    return engine->state;
+}
+
+enum tls_trouble engine_trouble(const struct engine *engine) {
+    return engine->trouble;
+}
+
+const char *engine_version(const struct engine *engine) {
+    return SSL_get_version(engine->ssl);
+}
+
+const char *engine_cipher(const struct engine *engine) {
+    return SSL_get_cipher_name(engine->ssl);
+}
+
+bool engine_is_resumed(const struct engine *engine) {
+    return SSL_session_reused(engine->ssl) == 1;
+}

@@ -1,0 +1,241 @@
+/* admit: judges a CONNECT, in mosquitto's order, and writes what the broker shall get. */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "crypto/engine.h"
+#include "mqtt/topic.h"
+#include "mqtt/write.h"
+#include "policy/clientid.h"
+#include "session/inside.h"
+
+struct refusal {
+    uint8_t reason;
+    const char *words;
+};
+#define ADMITTED ((struct refusal){0, NULL})
+
+static struct refusal refuse(uint8_t reason, const char *words) {
+    return (struct refusal){reason, words};
+}
+
+static bool heap_set(struct heap *heap, struct span bytes) {
+    heap->size = 0;
+    return heap_add(heap, bytes);
+}
+
+/* A device without a client id gets one from us, so that rules with %c, the log and the broker all mean the
+ * same. */
+static struct refusal judge_client_id(struct session *session, struct mqtt_connect *connect,
+                                      bool *is_changed) {
+    const struct conf_listener *listener = session_terms(session)->listener;
+    if (connect->client_id.size != 0)
+        return ADMITTED;
+    bool must_have = connect->version == MQTT_VERSION_31 ||
+                     (connect->version == MQTT_VERSION_311 && !connect->clean_start) ||
+                     !listener->allow_zero_length_clientid;
+    if (must_have)
+        return refuse(MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "it has no client id");
+    uint8_t random[16];
+    char room[512];
+    size_t size = session->host->random(random, sizeof random)
+                      ? clientid_generate(room, sizeof room, listener->auto_id_prefix, random)
+                      : 0;
+    if (size == 0 || !heap_set(&session->client_id, span_of(room, size)))
+        return refuse(MQTT_REASON_SERVER_UNAVAILABLE, "no client id can be made for it");
+    connect->client_id = heap_span(&session->client_id);
+    session->inspector.assigned_client_id = heap_span(&session->client_id);
+    *is_changed = true;
+    return ADMITTED;
+}
+
+static struct refusal take_certificate_name(struct session *session, struct mqtt_connect *connect,
+                                            bool *is_changed) {
+    const struct conf_listener *listener = session_terms(session)->listener;
+    char room[2048];
+    size_t size;
+    const struct engine *engine = session->device->engine;
+    if (engine == NULL)
+        return refuse(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "the listener has no TLS to take a name from");
+    bool is_found = listener->use_identity_as_username
+                        ? engine_peer_common_name(engine, room, sizeof room, &size)
+                        : engine_peer_subject(engine, room, sizeof room, &size);
+    if (!is_found || size == 0)
+        return refuse(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
+                      "its certificate has no name that can be a username");
+    if (!heap_set(&session->username, span_of(room, size)))
+        return refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
+    connect->has_username = true;
+    connect->username = heap_span(&session->username);
+    connect->has_password = false;
+    connect->password = SPAN_NONE;
+    *is_changed = true;
+    return ADMITTED;
+}
+
+static struct refusal judge_will(const struct terms *terms, const struct mqtt_connect *connect) {
+    if (!connect->has_will)
+        return ADMITTED;
+    bool is_v5 = connect->version == MQTT_VERSION_5;
+    if (connect->will_qos > terms->limits.max_qos)
+        return refuse(is_v5 ? MQTT_REASON_QOS_NOT_SUPPORTED : MQTT_REASON_NOT_AUTHORIZED,
+                      "the QoS of its will is above max_qos");
+    if (connect->will_retain && !terms->limits.retain_available)
+        return refuse(is_v5 ? MQTT_REASON_RETAIN_NOT_SUPPORTED : MQTT_REASON_NOT_AUTHORIZED,
+                      "its will is retained, against retain_available false");
+    return ADMITTED;
+}
+
+static struct refusal judge_credentials(struct session *session, const struct mqtt_connect *connect,
+                                        bool *needs_check) {
+    const struct terms *terms = session_terms(session);
+    const struct conf_listener *listener = terms->listener;
+    if (terms->accounts == NULL) {
+        /* The broker decides; but who wrote that anonymous devices may not come in is taken at his word. */
+        bool is_said = listener->origins[CONF_allow_anonymous].line != 0;
+        if (is_said && !listener->allow_anonymous && !connect->has_username)
+            return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username, and allow_anonymous is false");
+        return ADMITTED;
+    }
+    if (mqtt_props_has(&connect->props, MQTT_PROP_AUTHENTICATION_METHOD))
+        return refuse(MQTT_REASON_BAD_AUTHENTICATION_METHOD,
+                      "the password_file decides, not an authentication method");
+    if (!connect->has_username)
+        return listener->allow_anonymous
+                   ? ADMITTED
+                   : refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username, and allow_anonymous is false");
+    *needs_check = true;
+    return ADMITTED;
+}
+
+static struct refusal judge(struct session *session, struct mqtt_connect *connect, bool *is_changed,
+                            bool *needs_check) {
+    const struct terms *terms = session_terms(session);
+    const struct conf_listener *listener = terms->listener;
+    if ((listener->accept_protocol_versions & CONF_VERSION(connect->version)) == 0)
+        return refuse(MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION,
+                      "its version is not in accept_protocol_versions");
+    struct refusal refusal = judge_client_id(session, connect, is_changed);
+    if (refusal.reason != 0)
+        return refusal;
+    bool is_named = listener->use_identity_as_username || listener->use_subject_as_username;
+    if (is_named)
+        refusal = take_certificate_name(session, connect, is_changed);
+    if (refusal.reason != 0)
+        return refusal;
+    if (listener->use_username_as_clientid) {
+        if (!connect->has_username || connect->username.size == 0)
+            return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username to be its client id");
+        connect->client_id = connect->username;
+        session->inspector.assigned_client_id = SPAN_NONE;
+        *is_changed = true;
+    }
+    if (!clientid_has_prefix(listener->clientid_prefixes, connect->client_id))
+        return refuse(MQTT_REASON_NOT_AUTHORIZED, "its client id does not begin with clientid_prefixes");
+    refusal = judge_will(terms, connect);
+    if (refusal.reason != 0)
+        return refusal;
+    uint16_t max_keepalive_s = terms->limits.max_keepalive_s;
+    if (max_keepalive_s != 0 && connect->version != MQTT_VERSION_5 &&
+        (connect->keep_alive_s == 0 || connect->keep_alive_s > max_keepalive_s))
+        return refuse(MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "its keep alive is above max_keepalive");
+    return is_named ? ADMITTED : judge_credentials(session, connect, needs_check);
+}
+
+static void cut_will(struct mqtt_connect *connect) {
+    connect->has_will = connect->will_retain = false;
+    connect->will_qos = 0;
+    connect->will_topic = connect->will_payload = SPAN_NONE;
+    mqtt_props_clear(&connect->will_props);
+}
+
+/* The broker publishes a will by itself, long after: what may not be written is taken out of the CONNECT. */
+static void judge_will_topic(struct session *session, struct mqtt_connect *connect, bool *is_changed) {
+    struct inspector *inspector = &session->inspector;
+    if (!connect->has_will)
+        return;
+    struct verdict verdict = acl_may_write(&inspector->acl, connect->will_topic);
+    uint32_t limit = inspector->limits.message_size_limit;
+    if (verdict.is_allowed && limit != 0 && connect->will_payload.size > limit)
+        verdict = (struct verdict){.words = "the will is larger than message_size_limit"};
+    if (verdict.is_allowed)
+        return;
+    tally_add(&session->host->tally->rows[METRIC_publish_refused], 1);
+    session_on_refused(session,
+                       &(struct inspect_refusal){MQTT_CONNECT, MQTT_TO_BROKER, connect->will_topic, verdict});
+    cut_will(connect);
+    *is_changed = true;
+}
+
+static bool write_connect(struct session *session, const struct mqtt_connect *connect) {
+    size_t room = INSPECT_HELD_MAX + 2 * 65535 + 64;
+    uint8_t *bytes = malloc(room);
+    if (bytes == NULL)
+        return false;
+    struct writer writer = writer_of(bytes, room);
+    mqtt_write_connect(&writer, connect);
+    bool is_good = !writer.is_full && heap_add(&session->connect, writer_span(&writer));
+    free(bytes);
+    tally_add(&session->host->tally->rows[METRIC_packets_rewritten], 1);
+    return is_good;
+}
+
+bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,
+                   bool *needs_check, uint8_t *reason, const char **words) {
+    bool is_changed = false;
+    *needs_check = false;
+    struct refusal refusal = judge(session, connect, &is_changed, needs_check);
+    /* The names are kept first, since rules and log speak of them. */
+    bool is_kept = (connect->client_id.at == session->client_id.at ||
+                    heap_set(&session->client_id, connect->client_id)) &&
+                   (!connect->has_username || connect->username.at == session->username.at ||
+                    heap_set(&session->username, connect->username));
+    session->has_username = connect->has_username;
+    if (!is_kept)
+        refusal = refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
+    if (refusal.reason == 0) {
+        struct acl_identity identity = {session->has_username, heap_span(&session->username),
+                                        heap_span(&session->client_id)};
+        acl_bind(&session->inspector.acl, session_terms(session)->acl, identity);
+        judge_will_topic(session, connect, &is_changed);
+        bool is_written = is_changed ? write_connect(session, connect) : heap_add(&session->connect, packet);
+        if (!is_written)
+            refusal = refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
+    }
+    *reason = refusal.reason;
+    *words = refusal.words;
+    return refusal.reason == 0;
+}
+
+uint64_t session_credential(const struct account *account) {
+    uint64_t digest =
+        hash_bytes(account->hash, sizeof account->hash) ^ hash_bytes(account->salt, account->salt_size);
+    return digest == 0 ? 1 : digest;
+}
+
+bool session_rebind(struct session *session) {
+    struct generation *now = session->host->generation;
+    if (session->generation == now)
+        return true;
+    generation_keep(now);
+    generation_drop(session->generation);
+    session->generation = now;
+    tally_add(&session->host->tally->rows[METRIC_policy_rebinds], 1);
+    const struct terms *terms = session_terms(session);
+    /* What was promised in the CONNACK stays; what is judged here anew follows the rules. */
+    uint8_t max_qos = session->inspector.limits.max_qos;
+    bool retain_available = session->inspector.limits.retain_available;
+    uint16_t max_topic_alias = session->inspector.limits.max_topic_alias;
+    uint32_t max_packet_size = session->inspector.limits.max_packet_size;
+    session->inspector.limits = terms->limits;
+    if (session->is_started) {
+        session->inspector.limits.max_qos = max_qos;
+        session->inspector.limits.retain_available = retain_available;
+        session->inspector.limits.max_topic_alias = max_topic_alias;
+        session->inspector.limits.max_packet_size = max_packet_size;
+    }
+    acl_bind(&session->inspector.acl, terms->acl, session->inspector.acl.identity);
+    if (session->credential == 0 || terms->accounts == NULL)
+        return true;
+    const struct account *account = accounts_find(terms->accounts, heap_span(&session->username));
+    return account != NULL && session_credential(account) == session->credential;
+}

@@ -1,0 +1,91 @@
+/* reply: the last words to a device, and the lines about it in the log. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "mqtt/write.h"
+#include "session/inside.h"
+
+static bool can_tell_connack(const struct session *session) {
+    const struct inspector *inspector = &session->inspector;
+    if (inspector->version == MQTT_VERSION_NONE || session->is_started || inspector->state == INSPECT_OVER)
+        return false;
+    /* A CONNECT that breaks the protocol gets an answer only in 5.0 (3.1.4-1), but for the version itself
+     * (MQTT 3.1.1 3.1.2-2). */
+    bool is_broken = session->end == SESSION_END_DEVICE_WRONG && session->state <= SESSION_GREETING;
+    return !is_broken || inspector->version == MQTT_VERSION_5 ||
+           inspector->violation == VIOLATION_PROTOCOL_VERSION;
+}
+
+void session_tell(struct session *session, uint8_t reason) {
+    struct inspector *inspector = &session->inspector;
+    struct link *device = session->device;
+    uint8_t room[256];
+    struct writer writer = writer_of(room, sizeof room);
+    if (device == NULL || !device->is_open || reason == 0)
+        return;
+    if (can_tell_connack(session))
+        mqtt_write_connack(&writer, inspector->version, reason, SPAN_NONE);
+    else if (session->is_started && inspector->version == MQTT_VERSION_5 &&
+             inspector->state == INSPECT_OPEN && inspect_is_at_boundary(&inspector->from_broker))
+        mqtt_write_disconnect(&writer, inspector->version, reason, SPAN_NONE);
+    if (writer_size(&writer) == 0)
+        return;
+    struct span pieces[2] = {heap_span(&session->from_broker.owed), writer_span(&writer)};
+    (void)link_write(device, pieces, 2); /* it ends anyway */
+}
+
+/* "u'name' " or nothing. */
+static const char *user_words(const struct session *session, char *room, size_t size) {
+    char quoted[TEXT_QUOTED_SIZE];
+    if (!session->has_username)
+        return "";
+    snprintf(room, size, ", u'%s'", text_quote(quoted, sizeof quoted, heap_span(&session->username)));
+    return room;
+}
+
+void session_log_start(struct session *session) {
+    if (!session->generation->conf->connection_messages)
+        return;
+    char address[ADDRESS_TEXT_SIZE], client[TEXT_QUOTED_SIZE], user[TEXT_QUOTED_SIZE + 8];
+    const struct link *device = session->device;
+    log_notice(
+        "New client connected from %s as %s (p%d, k%u%s%s%s).", address_print(&session->address, address),
+        text_quote(client, sizeof client, heap_span(&session->client_id)), session->inspector.version,
+        session->inspector.keep_alive_s, user_words(session, user, sizeof user),
+        device->engine == NULL ? "" : ", ", device->engine == NULL ? "" : engine_version(device->engine));
+}
+
+void session_log_end(struct session *session, const char *words) {
+    static const enum log_kind kinds[] = {
+#define END(name, label, kind, reason, sentence) kind,
+#include "session/ends.def"
+#undef END
+    };
+    enum log_kind kind = kinds[session->end];
+    bool is_normal = session->end == SESSION_END_DEVICE_GOODBYE || session->end == SESSION_END_DEVICE_CLOSED;
+    if (!log_is_on(kind) || (is_normal && !session->generation->conf->connection_messages))
+        return;
+    char address[ADDRESS_TEXT_SIZE], client[TEXT_QUOTED_SIZE], user[TEXT_QUOTED_SIZE + 8];
+    log_line(kind, "Client %s%s [%s] is gone: %s.",
+             session->client_id.size == 0 ? "(no client id)"
+                                          : text_quote(client, sizeof client, heap_span(&session->client_id)),
+             user_words(session, user, sizeof user), address_print(&session->address, address), words);
+}
+
+void session_on_refused(void *owner, const struct inspect_refusal *refusal) {
+    struct session *session = owner;
+    /* A device may do this as often as it likes: only the debug log has every case; the counters have all. */
+    if (!log_is_on(LOG_KIND_DEBUG))
+        return;
+    char address[ADDRESS_TEXT_SIZE], client[TEXT_QUOTED_SIZE], topic[TEXT_QUOTED_SIZE];
+    bool is_delivery = refusal->direction == MQTT_TO_DEVICE;
+    log_debug("Denied %s %s '%s', client %s [%s]: %s%s%s:%u",
+              is_delivery ? "delivery of" : mqtt_type_name(refusal->type), is_delivery ? "PUBLISH" : "to",
+              text_quote(topic, sizeof topic, refusal->topic),
+              text_quote(client, sizeof client, heap_span(&session->client_id)),
+              address_print(&session->address, address),
+              refusal->verdict.words == NULL ? "" : refusal->verdict.words,
+              refusal->verdict.file == NULL ? "" : " ",
+              refusal->verdict.file == NULL ? "no rule" : refusal->verdict.file, refusal->verdict.line);
+}

@@ -1,0 +1,476 @@
+/* session: see the picture in session.h. Callbacks of links write down what happened and step on; only
+ * session_end ends. */
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "crypto/password.h"
+#include "session/inside.h"
+
+_Static_assert(SESSION_END_COUNT <= TALLY_ENDS, "the tally has a counter per end");
+_Static_assert((int)TLS_TROUBLE_COUNT <= TALLY_TROUBLES, "the tally has a counter per TLS trouble");
+
+static const struct {
+    const char *label, *sentence;
+    uint8_t reason;
+} ends[] = {
+#define END(name, label, kind, reason, sentence) {label, sentence, reason},
+#include "session/ends.def"
+#undef END
+};
+
+const char *session_end_label(enum session_end end) {
+    return ends[end].label;
+}
+
+static void count(struct session *session, enum metric metric, int64_t amount) {
+    tally_add(&session->host->tally->rows[metric], (uint64_t)amount);
+}
+
+static uint64_t now_ms(const struct session *session) {
+    return session->host->now_ms(session->host);
+}
+
+/* The only assignment to `state`. */
+static void enter(struct session *session, enum session_state state) {
+    session->state = state;
+}
+
+static void set_deadline(struct session *session, uint64_t after_ms) {
+    wheel_set(session->host->wheel, &session->deadline, now_ms(session) + after_ms);
+}
+
+/* ---- the end ---- */
+
+static void free_if_done(struct session *session) {
+    if (session->open_count != 0)
+        return;
+    struct session_host *host = session->host;
+    *session->previous = session->next;
+    if (session->next != NULL)
+        session->next->previous = session->previous;
+    host->count--;
+    count(session, METRIC_connections_open, -1);
+    size_t listener_index = session->listener_index;
+    wheel_cancel(host->wheel, &session->deadline);
+    inspector_clear(&session->inspector);
+    struct heap *heaps[] = {&session->from_device.held, &session->from_device.owed,
+                            &session->from_broker.held, &session->from_broker.owed,
+                            &session->connect,          &session->username,
+                            &session->client_id};
+    for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
+        heap_clear(heaps[i]);
+    generation_drop(session->generation);
+    free(session);
+    host->on_gone(host, listener_index);
+}
+
+/* Which reason code a device hears: that of the broken statement or the refusal where there is one. */
+static uint8_t reason_of(const struct session *session, enum session_end end) {
+    if (end == SESSION_END_DEVICE_WRONG)
+        return violation_rows[session->inspector.violation].reason;
+    bool is_refused = end == SESSION_END_CONNECT_REFUSED || end == SESSION_END_DEVICE_REFUSED;
+    if (is_refused && session->inspector.refused_reason != 0)
+        return session->inspector.refused_reason;
+    return ends[end].reason;
+}
+
+static const char *words_of(const struct session *session, enum session_end end, char *room, size_t size) {
+    const struct violation_row *row = &violation_rows[session->inspector.violation];
+    switch (end) {
+    case SESSION_END_DEVICE_WRONG:
+    case SESSION_END_BROKER_WRONG:
+        snprintf(room, size, "%s: %s (%s)", ends[end].sentence, row->sentence, row->clause);
+        return room;
+    case SESSION_END_TLS_FAILED:
+        snprintf(room, size, "%s: %s", ends[end].sentence,
+                 tls_trouble_sentence(engine_trouble(session->device->engine)));
+        return room;
+    case SESSION_END_BROKER_REFUSED:
+        snprintf(room, size, "%s with code %u", ends[end].sentence, session->inspector.connack_code);
+        return room;
+    default: return ends[end].sentence;
+    }
+}
+
+static void end_with_words(struct session *session, enum session_end end, const char *words) {
+    if (session->state == SESSION_ENDING)
+        return;
+    char room[LOG_LINE_SIZE];
+    session->end = end;
+    tally_add(&session->host->tally->ends[end], 1);
+    if (end == SESSION_END_CONNECT_REFUSED || end == SESSION_END_PASSWORD_WRONG ||
+        (end == SESSION_END_DEVICE_WRONG && !session->is_started))
+        count(session, METRIC_connects_refused, 1);
+    if (session->is_started)
+        count(session, METRIC_sessions_open, -1);
+    session_log_end(session, words != NULL ? words : words_of(session, end, room, sizeof room));
+    session_tell(session, reason_of(session, end));
+    enter(session, SESSION_ENDING);
+    wheel_cancel(session->host->wheel, &session->deadline);
+    backend_cancel(&session->call);
+    heap_clear(&session->from_device.held);
+    heap_clear(&session->from_broker.held);
+    bool is_device_gone = end == SESSION_END_DEVICE_LOST;
+    if (session->device != NULL)
+        link_close(session->device, is_device_gone ? LINK_AT_ONCE : LINK_POLITELY);
+    if (session->broker != NULL)
+        link_close(session->broker, LINK_POLITELY);
+}
+
+void session_end(struct session *session, enum session_end end) {
+    end_with_words(session, end, NULL);
+}
+
+void session_end_all(struct session_host *host, enum session_end end) {
+    struct session *next;
+    for (struct session *session = host->first; session != NULL; session = next) {
+        next = session->next;
+        session_end(session, end);
+    }
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t keep_alive_ms(const struct session *session) {
+    const struct inspector *inspector = &session->inspector;
+    uint16_t seconds =
+        inspector->server_keep_alive_s != 0 ? inspector->server_keep_alive_s : inspector->keep_alive_s;
+    return (uint64_t)seconds * 1500;
+}
+
+static void on_silence(struct session *session, uint64_t now) {
+    uint64_t limit_ms = keep_alive_ms(session);
+    if (limit_ms == 0)
+        return;
+    /* While we do not read, its silence is ours. */
+    if (!session->device->is_reading)
+        session->last_heard_ms = now;
+    if (now - session->last_heard_ms >= limit_ms)
+        session_end(session, SESSION_END_KEEP_ALIVE);
+    else
+        wheel_set(session->host->wheel, &session->deadline, session->last_heard_ms + limit_ms);
+}
+
+static void on_due(struct deadline *deadline, uint64_t now) {
+    struct session *session = (struct session *)((char *)deadline - offsetof(struct session, deadline));
+    switch (session->state) {
+    case SESSION_SHAKING: session_end(session, SESSION_END_HANDSHAKE_TIMEOUT); return;
+    case SESSION_GREETING: session_end(session, SESSION_END_CONNECT_TIMEOUT); return;
+    case SESSION_DIALING: count(session, METRIC_backend_dial_failures, 1); /* fallthrough */
+    case SESSION_CHECKING:
+    case SESSION_WAITING: session_end(session, SESSION_END_BROKER_TIMEOUT); return;
+    case SESSION_OPEN: on_silence(session, now); return;
+    case SESSION_ENDING: return;
+    }
+}
+
+/* ---- the broker's side ---- */
+
+static struct link_room on_broker_room(struct link *link) {
+    struct session *session = link->owner;
+    return relay_room(session, &session->from_broker);
+}
+
+static bool is_bound(struct session *session) {
+    if (session_rebind(session))
+        return true;
+    session_end(session, SESSION_END_REVOKED);
+    return false;
+}
+
+static void on_broker_bytes(struct link *link, size_t size) {
+    struct session *session = link->owner;
+    count(session, METRIC_from_broker_bytes, (int64_t)size);
+    if (is_bound(session))
+        relay_take(session, &session->from_broker, size);
+}
+
+static void on_broker_open(struct link *link) {
+    struct session *session = link->owner;
+    session->host->report(session->host, &session->call, true);
+    enter(session, SESSION_WAITING);
+    set_deadline(session, session->generation->conf->backend_timeout_ms);
+    struct span connect = heap_span(&session->connect);
+    int error = link_write(link, &connect, 1);
+    count(session, METRIC_to_broker_bytes, (int64_t)connect.size);
+    heap_clear(&session->connect);
+    if (error < 0)
+        session_end(session, SESSION_END_BROKER_CLOSED);
+    else
+        relay_balance(session);
+}
+
+static void on_broker_drained(struct link *link) {
+    struct session *session = link->owner;
+    relay_balance(session);
+}
+
+static void on_broker_end(struct link *link, int error) {
+    struct session *session = link->owner;
+    if (session->state == SESSION_DIALING) {
+        count(session, METRIC_backend_dial_failures, 1);
+        session->host->report(session->host, &session->call, false);
+        log_debug("The broker cannot be reached: %s", loop_error_words(error));
+        session->broker = NULL; /* on_closed still comes, for the count */
+        link_close(link, LINK_AT_ONCE);
+        session->host->dial(session->host, &session->call);
+        return;
+    }
+    session_end(session, SESSION_END_BROKER_CLOSED);
+}
+
+static void on_broker_closed(struct link *link) {
+    struct session *session = link->owner;
+    if (session->broker == link)
+        session->broker = NULL;
+    session->open_count--;
+    free_if_done(session);
+}
+
+static const struct link_events broker_events = {on_broker_open,    on_broker_room, on_broker_bytes,
+                                                 on_broker_drained, on_broker_end,  on_broker_closed};
+
+static void on_dialed(struct backend_call *call, int error, struct link *link) {
+    struct session *session = call->owner;
+    if (error < 0) {
+        bool is_crowded = error == -EMFILE || error == -ENFILE;
+        session_end(session, is_crowded ? SESSION_END_NO_ROOM : SESSION_END_BROKER_UNREACHABLE);
+        return;
+    }
+    session->broker = link;
+    session->open_count++;
+    count(session, METRIC_backend_dials, 1);
+}
+
+static void dial(struct session *session) {
+    if (session->is_crowded) {
+        session_end(session, SESSION_END_NO_ROOM);
+        return;
+    }
+    enter(session, SESSION_DIALING);
+    set_deadline(session, session->generation->conf->backend_timeout_ms);
+    session->call.events = &broker_events;
+    session->call.owner = session;
+    session->call.on_dialed = on_dialed;
+    session->host->dial(session->host, &session->call);
+}
+
+/* ---- the password ---- */
+
+struct check {
+    struct loop_job job;
+    struct session *session;
+    const struct account *account; /* NULL: no such user */
+    bool is_right;
+    size_t size;
+    uint8_t password[];
+};
+
+static void check_work(struct loop_job *job) {
+    struct check *check = (struct check *)job;
+    struct span password = span_of(check->password, check->size);
+    if (check->account == NULL)
+        password_waste_time(password);
+    else
+        check->is_right = password_is_right(check->account, password);
+}
+
+static void check_done(struct loop_job *job) {
+    struct check *check = (struct check *)job;
+    struct session *session = check->session;
+    bool is_right = check->is_right;
+    if (is_right)
+        session->credential = session_credential(check->account);
+    explicit_bzero(check->password, check->size);
+    free(check);
+    session->check = NULL;
+    session->open_count--;
+    if (session->state == SESSION_ENDING) {
+        free_if_done(session);
+        return;
+    }
+    if (is_right) {
+        dial(session);
+        return;
+    }
+    count(session, METRIC_authentication_failures, 1);
+    session_end(session, SESSION_END_PASSWORD_WRONG);
+}
+
+static void check_password(struct session *session, const struct mqtt_connect *connect) {
+    /* Username without password is refused, after the same time. */
+    struct span password = connect->has_password ? connect->password : SPAN_NONE;
+    struct check *check = calloc(1, sizeof *check + password.size + 1);
+    if (check == NULL) {
+        session_end(session, SESSION_END_NO_MEMORY);
+        return;
+    }
+    if (password.size != 0)
+        memcpy(check->password, password.at, password.size);
+    check->size = password.size;
+    check->job = (struct loop_job){check_work, check_done};
+    check->session = session;
+    /* The account lives as long as the generation, which this session keeps until the check is done. */
+    check->account =
+        connect->has_password ? accounts_find(session_terms(session)->accounts, connect->username) : NULL;
+    enter(session, SESSION_CHECKING);
+    set_deadline(session, session->generation->conf->backend_timeout_ms);
+    session->check = check;
+    session->open_count++;
+    if (session->host->work(session->host, &check->job) < 0) {
+        session->open_count--;
+        session->check = NULL;
+        free(check);
+        session_end(session, SESSION_END_NO_MEMORY);
+    }
+}
+
+/* ---- what the inspector found ---- */
+
+void session_on_connect(struct session *session, struct mqtt_connect *connect, struct span packet) {
+    bool needs_check;
+    const char *words;
+    uint8_t reason;
+    if (!session_admit(session, connect, packet, &needs_check, &reason, &words)) {
+        char room[256];
+        snprintf(room, sizeof room, "%s: %s", ends[SESSION_END_CONNECT_REFUSED].sentence, words);
+        session->inspector.refused_reason = reason;
+        end_with_words(session, SESSION_END_CONNECT_REFUSED, room);
+        return;
+    }
+    session->is_device_waiting = true;
+    if (needs_check)
+        check_password(session, connect);
+    else
+        dial(session);
+}
+
+void session_on_started(struct session *session) {
+    session->is_started = true;
+    session->last_heard_ms = now_ms(session);
+    count(session, METRIC_sessions_started, 1);
+    count(session, METRIC_sessions_open, 1);
+    session_log_start(session);
+    enter(session, SESSION_OPEN);
+    wheel_cancel(session->host->wheel, &session->deadline);
+    if (keep_alive_ms(session) != 0)
+        set_deadline(session, keep_alive_ms(session));
+}
+
+void session_on_wrong(struct session *session, struct relay *relay) {
+    bool is_device = relay == &session->from_device;
+    bool is_refused = session->inspector.violation == VIOLATION_NONE;
+    session_end(session, is_refused  ? SESSION_END_DEVICE_REFUSED
+                         : is_device ? SESSION_END_DEVICE_WRONG
+                                     : SESSION_END_BROKER_WRONG);
+}
+
+void session_on_goodbye(struct session *session, struct relay *relay) {
+    bool is_device = relay == &session->from_device;
+    session_end(session, is_device             ? SESSION_END_DEVICE_GOODBYE
+                         : session->is_started ? SESSION_END_BROKER_GOODBYE
+                                               : SESSION_END_BROKER_REFUSED);
+}
+
+/* ---- the device's side ---- */
+
+static struct link_room on_device_room(struct link *link) {
+    struct session *session = link->owner;
+    return relay_room(session, &session->from_device);
+}
+
+static void on_device_bytes(struct link *link, size_t size) {
+    struct session *session = link->owner;
+    count(session, METRIC_from_device_bytes, (int64_t)size);
+    session->last_heard_ms = now_ms(session);
+    if (is_bound(session))
+        relay_take(session, &session->from_device, size);
+}
+
+static void on_device_open(struct link *link) {
+    struct session *session = link->owner;
+    if (link->engine != NULL) {
+        count(session, METRIC_handshakes, 1);
+        count(session, METRIC_handshakes_resumed, engine_is_resumed(link->engine));
+        log_debug("TLS handshake done: %s %s", engine_version(link->engine), engine_cipher(link->engine));
+    }
+    enter(session, SESSION_GREETING);
+    set_deadline(session, session_terms(session)->listener->connect_timeout_ms);
+}
+
+static void on_device_drained(struct link *link) {
+    struct session *session = link->owner;
+    relay_balance(session);
+}
+
+static void on_device_end(struct link *link, int error) {
+    struct session *session = link->owner;
+    if (session->state == SESSION_SHAKING && link->engine != NULL) {
+        enum tls_trouble trouble = engine_trouble(link->engine);
+        count(session, METRIC_handshakes_failed, 1);
+        tally_add(&session->host->tally->troubles[trouble], 1);
+        session_end(session, error == -EPROTO ? SESSION_END_TLS_FAILED : SESSION_END_DEVICE_CLOSED);
+        return;
+    }
+    session_end(session, error == 0 ? SESSION_END_DEVICE_CLOSED : SESSION_END_DEVICE_LOST);
+}
+
+static void on_device_closed(struct link *link) {
+    struct session *session = link->owner;
+    session->device = NULL;
+    session->open_count--;
+    free_if_done(session);
+}
+
+static const struct link_events device_events = {on_device_open,    on_device_room, on_device_bytes,
+                                                 on_device_drained, on_device_end,  on_device_closed};
+
+static void on_orphan_closed(struct link *link) {
+    (void)link;
+}
+
+static const struct link_events orphan_events = {.on_closed = on_orphan_closed};
+
+struct session *session_begin(struct session_host *host, struct link *device, const struct address *address,
+                              size_t listener_index, bool is_crowded) {
+    struct session *session = calloc(1, sizeof *session);
+    if (session == NULL) {
+        device->events = &orphan_events;
+        link_close(device, LINK_AT_ONCE);
+        return NULL;
+    }
+    session->host = host;
+    session->generation = generation_keep(host->generation);
+    session->listener_index = listener_index;
+    session->is_crowded = is_crowded;
+    session->address = *address;
+    session->deadline.on_due = on_due;
+    inspector_init(&session->inspector, &session_terms(session)->limits, host->tally);
+    session->inspector.on_refused = session_on_refused;
+    session->inspector.owner = session;
+    session->device = device;
+    session->open_count = 1;
+    session->next = host->first;
+    session->previous = &host->first;
+    if (session->next != NULL)
+        session->next->previous = &session->next;
+    host->first = session;
+    host->count++;
+    count(session, METRIC_connections_accepted, 1);
+    count(session, METRIC_connections_open, 1);
+    device->events = &device_events;
+    device->owner = session;
+    session->started_ms = session->last_heard_ms = now_ms(session);
+    if (device->is_open) {
+        on_device_open(device);
+    } else {
+        enter(session, SESSION_SHAKING);
+        set_deadline(session, session_terms(session)->listener->handshake_timeout_ms);
+    }
+    relay_balance(session);
+    return session;
+}
