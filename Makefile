@@ -25,7 +25,7 @@ SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 FLAVOUR  ?= release
 
 # From the ground up; a floor may include itself and what stands before it.
-FLOORS   := base mqtt conf policy inspect crypto link backend session listener control
+FLOORS   := base mqtt conf policy inspect crypto link backend session control
 
 PACKAGES := libuv openssl
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)

@@ -39,6 +39,32 @@ struct wire {
     bool is_lingering;
 };
 
+/* A listening socket of one worker. */
+struct acceptor {
+    struct loop *loop;
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } uv;
+    bool is_unix;
+    size_t listener_index;
+    void *owner;
+    /* The wire is the owner's: he gives it TLS (wire_secure), events and reading, or drops it. */
+    void (*on_accept)(struct acceptor *acceptor, struct wire *wire, const struct address *address);
+};
+
+/* Bound sockets, not listening yet; a negative errno on failure. Several may be bound to one address
+ * (SO_REUSEPORT). */
+int accept_bind_tcp(const struct address *address, const char *interface);
+int accept_bind_unix(const char *path);
+/* Listens on the descriptor, which is the acceptor's from now on. */
+int acceptor_open(struct acceptor *acceptor, struct loop *loop, int fd, bool is_unix);
+void acceptor_close(struct acceptor *acceptor);
+/* Makes the wire a TLS link. False when memory is out. */
+bool wire_secure(struct wire *wire, struct tls_context *context);
+
 extern const struct link_verbs wire_plain_verbs, wire_secure_verbs;
 
 struct wire *wire_create(struct loop *loop, bool is_unix);

@@ -56,7 +56,7 @@ struct session_host {
     int (*work)(struct session_host *host, struct loop_job *job);
     bool (*random)(void *room, size_t size);
     /* A session is gone: its descriptor counts go back. */
-    void (*on_gone)(struct session_host *host, size_t listener_index);
+    void (*on_gone)(struct session_host *host, size_t listener_index, bool was_crowded);
     struct session *first; /* all sessions of this worker */
     size_t count;
 };

@@ -95,11 +95,10 @@ static void write_head(FILE *out, const char *name, int section, const char *man
             section, DRAWBRIDGE_VERSION, manual);
 }
 
-static const char syntax[] =
-    "The configuration is written in the dialect of mosquitto.conf(5), so that a mosquitto configuration can "
-    "be used as "
-    "it is, with a `backend` line added. Keywords of the broker alone are accepted and have no effect.\n"
-    ".PP\n";
+static const char syntax[] = "The configuration is written in the dialect of mosquitto.conf(5), so that a "
+                             "mosquitto configuration can be "
+                             "used as it is, with a `backend` line added. Keywords of the broker alone are "
+                             "accepted and have no effect.";
 
 static const char rules[] = "One setting stands on a line: the keyword, a space, the value. Only the space "
                             "separates, not the tab. A line "
@@ -119,7 +118,8 @@ static const char errors[] =
 void manual_write_conf(FILE *out) {
     write_head(out, "DRAWBRIDGE.CONF", 5, "File formats");
     fputs(".SH NAME\ndrawbridge.conf \\- configuration of drawbridge\n.SH DESCRIPTION\n", out);
-    fputs(syntax, out);
+    write_text(out, syntax);
+    fputs(".PP\n", out);
     write_text(out, rules);
     fputs(".PP\n", out);
     write_text(out, errors);
@@ -185,10 +185,10 @@ void manual_write_program(FILE *out) {
     write_head(out, "DRAWBRIDGE", 8, "System administration");
     for (size_t i = 0; i < sizeof program_page / sizeof program_page[0]; i++)
         fprintf(out, "%s\n", program_page[i]);
-    fprintf(out,
-            ".SH FILES\n.TP\n\\fI%s/drawbridge/drawbridge.conf\\fR\nThe configuration, when \\fB\\-c\\fR "
-            "names no other.\n",
-            "/etc");
+    fputs(".SH FILES\n.TP\n\\fI/etc/drawbridge/drawbridge.conf\\fR\nThe configuration, when \\fB\\-c\\fR "
+          "names no "
+          "other.\n",
+          out);
     fputs(".SH SEE ALSO\n\\fBdrawbridge.conf\\fR(5), \\fBmosquitto\\fR(8), \\fBmosquitto_passwd\\fR(1)\n",
           out);
 }

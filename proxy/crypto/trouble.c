@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#include <pthread.h>
 
 static const struct {
     const char *name, *sentence;
@@ -11,6 +12,23 @@ static const struct {
 #include "crypto/troubles.def"
 #undef TLS_TROUBLE
 };
+
+/* The rows' names in small letters. */
+static char names[TLS_TROUBLE_COUNT][32];
+
+static void make_names(void) {
+    for (size_t i = 0; i < TLS_TROUBLE_COUNT; i++)
+        for (size_t k = 0; k + 1 < sizeof *names && troubles[i].name[k] != '\0'; k++) {
+            char letter = troubles[i].name[k];
+            names[i][k] = (char)(letter >= 'A' && letter <= 'Z' ? letter - 'A' + 'a' : letter);
+        }
+}
+
+const char *tls_trouble_name(enum tls_trouble trouble) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_names);
+    return names[trouble < TLS_TROUBLE_COUNT ? trouble : TLS_TROUBLE_OTHER];
+}
 
 const char *tls_trouble_sentence(enum tls_trouble trouble) {
     return troubles[trouble < TLS_TROUBLE_COUNT ? trouble : TLS_TROUBLE_OTHER].sentence;

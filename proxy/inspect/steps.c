@@ -189,8 +189,8 @@ void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct in
     step_cut(bytes, mqtt_frame_size(frame));
 }
 
-bool step_auth_is_right(struct inspector *inspector, const struct mqtt_ack *auth,
-                        enum inspect_result *result) {
+bool step_auth_is_right(struct inspector *inspector, enum mqtt_direction direction,
+                        const struct mqtt_ack *auth, enum inspect_result *result) {
     enum violation violation = VIOLATION_NONE;
     bool has_method = mqtt_props_has(&auth->props, MQTT_PROP_AUTHENTICATION_METHOD);
     if (inspector->auth_method.size == 0)

@@ -55,6 +55,7 @@ static void free_if_done(struct session *session) {
     host->count--;
     count(session, METRIC_connections_open, -1);
     size_t listener_index = session->listener_index;
+    bool was_crowded = session->is_crowded;
     wheel_cancel(host->wheel, &session->deadline);
     inspector_clear(&session->inspector);
     struct heap *heaps[] = {&session->from_device.held, &session->from_device.owed,
@@ -65,7 +66,7 @@ static void free_if_done(struct session *session) {
         heap_clear(heaps[i]);
     generation_drop(session->generation);
     free(session);
-    host->on_gone(host, listener_index);
+    host->on_gone(host, listener_index, was_crowded);
 }
 
 /* Which reason code a device hears: that of the broken statement or the refusal where there is one. */

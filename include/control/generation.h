@@ -1,0 +1,14 @@
+/* generation: turns a configuration into what sessions live under: policies compiled, certificates loaded.
+ * All or nothing. */
+#ifndef DRAWBRIDGE_CONTROL_GENERATION_H
+#define DRAWBRIDGE_CONTROL_GENERATION_H
+
+#include "session/terms.h"
+
+/* Takes the configuration (given, also on failure). `running`: the generation whose listeners are open, NULL
+ * at start; each of its listeners must be in the new configuration, else that is an error finding (it needs a
+ * restart). NULL when there were errors. */
+struct generation *generation_load(struct conf *conf, const struct generation *running,
+                                   struct findings *findings);
+
+#endif

@@ -1,0 +1,221 @@
+#include "control/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Nobody has a bigger security file; a device file or an endless pipe ends here. */
+#define FILE_SIZE_MAX (256L * 1024 * 1024)
+
+void generation_drop(struct generation *generation) {
+    if (generation == NULL || __atomic_sub_fetch(&generation->references, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    for (size_t i = 0; i < generation->terms_count; i++)
+        tls_context_drop(generation->terms[i].tls);
+    conf_destroy(generation->conf);
+    arena_destroy(generation->arena);
+    free(generation->terms);
+    free(generation);
+}
+
+/* The whole file; at == NULL after a finding was added. */
+static struct span read_file(const char *path, struct conf_origin origin, struct findings *findings) {
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        findings_add(findings, FINDING_ERROR, origin.file, origin.line, "%s cannot be opened: %m.", path);
+        if (fd >= 0)
+            close(fd);
+        return SPAN_NONE;
+    }
+    const char *trouble = !S_ISREG(status.st_mode)         ? "is no regular file"
+                          : status.st_size > FILE_SIZE_MAX ? "is too large"
+                                                           : NULL;
+    uint8_t *bytes = trouble == NULL ? malloc((size_t)status.st_size + 1) : NULL;
+    size_t filled = 0;
+    ssize_t count = 0;
+    while (bytes != NULL && filled < (size_t)status.st_size &&
+           (count = read(fd, bytes + filled, (size_t)status.st_size - filled)) > 0)
+        filled += (size_t)count;
+    close(fd);
+    if (bytes == NULL || count < 0 || filled != (size_t)status.st_size) {
+        findings_add(findings, FINDING_ERROR, origin.file, origin.line, "%s %s.", path,
+                     trouble != NULL ? trouble : "cannot be read as a whole; is it being written?");
+        free(bytes);
+        return SPAN_NONE;
+    }
+    return span_of(bytes, filled);
+}
+
+/* A file that two listeners share is compiled once. */
+static const struct terms *find_same(const struct generation *generation, size_t before, const char *path,
+                                     bool is_acl) {
+    for (size_t i = 0; i < before; i++) {
+        const struct conf_listener *listener = generation->terms[i].listener;
+        const char *other = is_acl ? listener->acl_file : listener->password_file;
+        if (other != NULL && strcmp(other, path) == 0)
+            return &generation->terms[i];
+    }
+    return NULL;
+}
+
+static void load_acl(struct generation *generation, size_t index, struct findings *findings) {
+    struct terms *terms = &generation->terms[index];
+    const char *path = terms->listener->acl_file;
+    if (path == NULL)
+        return;
+    const struct terms *same = find_same(generation, index, path, true);
+    if (same != NULL) {
+        terms->acl = same->acl;
+        return;
+    }
+    struct span text = read_file(path, conf_listener_origin(terms->listener, CONF_acl_file), findings);
+    if (text.at == NULL)
+        return;
+    terms->acl = acl_compile(generation->arena, path, text, findings);
+    free((void *)(uintptr_t)text.at);
+}
+
+static void load_accounts(struct generation *generation, size_t index, struct findings *findings) {
+    struct terms *terms = &generation->terms[index];
+    const char *path = terms->listener->password_file;
+    if (path == NULL)
+        return;
+    const struct terms *same = find_same(generation, index, path, false);
+    if (same != NULL) {
+        terms->accounts = same->accounts;
+        return;
+    }
+    struct span text = read_file(path, conf_listener_origin(terms->listener, CONF_password_file), findings);
+    if (text.at == NULL)
+        return;
+    terms->accounts = accounts_read(generation->arena, path, text, findings);
+    free((void *)(uintptr_t)text.at);
+}
+
+static void load_tls(struct terms *terms, struct findings *findings) {
+    const struct conf_listener *listener = terms->listener;
+    char name[256];
+    if (!conf_listener_is_tls(listener))
+        return;
+    struct tls_settings settings = {
+        .file = listener->file,
+        .line = listener->line,
+        .certfile = listener->certfile,
+        .keyfile = listener->keyfile,
+        .cafile = listener->cafile,
+        .capath = listener->capath,
+        .crlfile = listener->crlfile,
+        .require_certificate = listener->require_certificate,
+        .disable_client_cert_date_checks = listener->disable_client_cert_date_checks,
+        .tls_version = listener->tls_version,
+        .ciphers = listener->ciphers,
+        .ciphers_tls13 = listener->ciphers_tls13,
+        .session_context = conf_listener_name(listener, name, sizeof name),
+        .now_s = time(NULL),
+    };
+    terms->tls = tls_context_load(&settings, findings);
+}
+
+static void set_limits(struct terms *terms) {
+    const struct conf_listener *listener = terms->listener;
+    terms->limits = (struct inspect_limits){
+        .max_packet_size = (uint32_t)listener->max_packet_size,
+        .message_size_limit = (uint32_t)listener->message_size_limit,
+        .max_qos = (uint8_t)listener->max_qos,
+        .retain_available = listener->retain_available,
+        .max_topic_alias = (uint16_t)listener->max_topic_alias,
+        .max_keepalive_s = (uint16_t)listener->max_keepalive,
+        .is_subscribe_silent = listener->acl_subscribe == CONF_ACL_SUBSCRIBE_SILENT,
+        .is_deny_disconnect = listener->deny_publish == CONF_DENY_PUBLISH_DISCONNECT,
+    };
+}
+
+static bool is_same_text(const char *a, const char *b) {
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* The listener of the new configuration that stands where a running one does. */
+static const struct conf_listener *find_listener(const struct conf *conf,
+                                                 const struct conf_listener *running) {
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct conf_listener *one = &conf->listeners[i];
+        if (one->port == running->port && is_same_text(one->address, running->address) &&
+            is_same_text(one->path, running->path) &&
+            is_same_text(one->bind_interface, running->bind_interface) &&
+            one->is_default_local == running->is_default_local &&
+            one->socket_domain == running->socket_domain)
+            return one;
+    }
+    return NULL;
+}
+
+static bool place_listeners(struct generation *generation, const struct generation *running,
+                            struct findings *findings) {
+    const struct conf *conf = generation->conf;
+    generation->terms_count = running == NULL ? conf->listener_count : running->terms_count;
+    generation->terms = calloc(generation->terms_count, sizeof *generation->terms);
+    if (generation->terms == NULL) {
+        generation->terms_count = 0;
+        findings->out_of_memory = true;
+        return false;
+    }
+    for (size_t i = 0; i < generation->terms_count; i++) {
+        const struct conf_listener *open = running == NULL ? NULL : running->terms[i].listener;
+        const struct conf_listener *found = open == NULL ? &conf->listeners[i] : find_listener(conf, open);
+        char name[256];
+        if (found == NULL)
+            findings_add(
+                findings, FINDING_ERROR, open->file, open->line,
+                "%s is gone or moved in the new configuration; that needs a restart, and nothing is changed.",
+                conf_listener_name(open, name, sizeof name));
+        generation->terms[i].listener = found;
+    }
+    return !findings_refuse(findings);
+}
+
+struct generation *generation_load(struct conf *conf, const struct generation *running,
+                                   struct findings *findings) {
+    size_t errors_before = findings->error_count;
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (generation == NULL) {
+        conf_destroy(conf);
+        findings->out_of_memory = true;
+        return NULL;
+    }
+    generation->references = 1;
+    generation->conf = conf;
+    generation->number = running == NULL ? 1 : running->number + 1;
+    generation->arena = arena_create();
+    if (generation->arena == NULL)
+        findings->out_of_memory = true;
+    else if (place_listeners(generation, running, findings))
+        for (size_t i = 0; i < generation->terms_count; i++) {
+            load_acl(generation, i, findings);
+            load_accounts(generation, i, findings);
+            load_tls(&generation->terms[i], findings);
+            set_limits(&generation->terms[i]);
+        }
+    if (findings->error_count != errors_before || findings->out_of_memory) {
+        generation_drop(generation);
+        return NULL;
+    }
+    /* Belt and braces: a file that is named and did not become a rule book would let everybody in. */
+    for (size_t i = 0; i < generation->terms_count; i++) {
+        const struct terms *terms = &generation->terms[i];
+        bool is_half = (terms->listener->acl_file != NULL && terms->acl == NULL) ||
+                       (terms->listener->password_file != NULL && terms->accounts == NULL) ||
+                       (conf_listener_is_tls(terms->listener) && terms->tls == NULL);
+        if (!is_half)
+            continue;
+        findings_add(findings, FINDING_ERROR, terms->listener->file, terms->listener->line,
+                     "a security file of this listener could not be loaded.");
+        generation_drop(generation);
+        return NULL;
+    }
+    return generation;
+}

@@ -1,0 +1,112 @@
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "link/uv.h"
+
+#define BACKLOG 4096
+/* Seconds of silence before the kernel asks whether the device is still there; MQTT's own keep alive may be
+ * off. */
+#define TCP_KEEPALIVE_S 60
+
+static int fail(int fd) {
+    int error = -errno;
+    close(fd);
+    return error;
+}
+
+int accept_bind_tcp(const struct address *address, const char *interface) {
+    int family = address->socket.any.sa_family, on = 1;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+        return fail(fd);
+    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
+        return fail(fd);
+    if (interface != NULL &&
+        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
+        return fail(fd);
+    if (bind(fd, &address->socket.any, address->size) < 0)
+        return fail(fd);
+    return fd;
+}
+
+int accept_bind_unix(const char *path) {
+    struct address address;
+    if (!address_of_path(&address, path))
+        return -ENAMETOOLONG;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    /* A socket that an earlier run left behind is replaced; anything else under that name is not ours to
+     * remove. */
+    struct stat status;
+    if (lstat(path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+        connect(fd, &address.socket.any, address.size) < 0 && errno == ECONNREFUSED)
+        unlink(path);
+    if (bind(fd, &address.socket.any, address.size) < 0)
+        return fail(fd);
+    return fd;
+}
+
+static void peer_of(struct wire *wire, bool is_unix, struct address *address) {
+    memset(address, 0, sizeof *address);
+    int size = sizeof address->socket.storage;
+    if (is_unix) {
+        address->socket.any.sa_family = AF_UNIX;
+        address->size = sizeof address->socket.any.sa_family;
+    } else if (uv_tcp_getpeername(&wire->uv.tcp, &address->socket.any, &size) == 0) {
+        address->size = (socklen_t)size;
+    }
+}
+
+static void on_connection(uv_stream_t *stream, int status) {
+    struct acceptor *acceptor = stream->data;
+    if (status < 0)
+        return;
+    struct wire *wire = wire_create(acceptor->loop, acceptor->is_unix);
+    if (wire == NULL)
+        return; /* the connection waits in libuv until memory is there again */
+    if (uv_accept(stream, &wire->uv.stream) < 0) {
+        wire_drop(wire);
+        return;
+    }
+    struct address address;
+    peer_of(wire, acceptor->is_unix, &address);
+    if (!acceptor->is_unix) {
+        uv_tcp_nodelay(&wire->uv.tcp, 1);
+        uv_tcp_keepalive(&wire->uv.tcp, 1, TCP_KEEPALIVE_S);
+    }
+    wire->link.is_open = true;
+    acceptor->on_accept(acceptor, wire, &address);
+}
+
+int acceptor_open(struct acceptor *acceptor, struct loop *loop, int fd, bool is_unix) {
+    acceptor->loop = loop;
+    acceptor->is_unix = is_unix;
+    int result =
+        is_unix ? uv_pipe_init(&loop->uv, &acceptor->uv.pipe, 0) : uv_tcp_init(&loop->uv, &acceptor->uv.tcp);
+    if (result == 0)
+        result = is_unix ? uv_pipe_open(&acceptor->uv.pipe, fd) : uv_tcp_open(&acceptor->uv.tcp, fd);
+    acceptor->uv.handle.data = acceptor;
+    if (result == 0)
+        result = uv_listen(&acceptor->uv.stream, BACKLOG, on_connection);
+    return result;
+}
+
+void acceptor_close(struct acceptor *acceptor) {
+    if (!uv_is_closing(&acceptor->uv.handle))
+        uv_close(&acceptor->uv.handle, NULL);
+}
+
+bool wire_secure(struct wire *wire, struct tls_context *context) {
+    wire->link.engine = engine_accept(context);
+    wire->link.verbs = &wire_secure_verbs;
+    wire->link.is_open = false;
+    return wire->link.engine != NULL;
+}
