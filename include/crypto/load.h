@@ -12,6 +12,7 @@
 struct loading {
     const struct tls_settings *settings;
     struct findings *findings;
+    size_t errors_before;   /* of other listeners */
     STACK_OF(X509) * chain; /* of certfile, the server's first */
     EVP_PKEY *key;
     STACK_OF(X509) * authorities; /* of cafile and capath */
@@ -21,6 +22,9 @@ struct loading {
 /* Adds a finding where the listener stands. */
 void loading_say(struct loading *loading, enum finding_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* True as long as this call found no error. */
+bool loading_is_good(const struct loading *loading);
 
 /* files: the bytes of one file that a keyword names. */
 struct file {

@@ -68,6 +68,8 @@ bool wire_secure(struct wire *wire, struct tls_context *context);
 extern const struct link_verbs wire_plain_verbs, wire_secure_verbs;
 
 struct wire *wire_create(struct loop *loop, bool is_unix);
+/* Closes at once, however it was being closed. */
+void wire_cut(struct wire *wire);
 /* Closes a wire that never had an owner: nobody is told. */
 void wire_drop(struct wire *wire);
 /* Appends to the socket's stream: tries now, keeps the rest. */

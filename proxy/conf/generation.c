@@ -57,12 +57,21 @@ static void inherit(struct conf_listener *listener, const struct conf_listener *
 }
 
 /* mosquitto opens a listener on port 1883 for such a keyword, or none at all, depending on its version. */
-static void refuse_orphan(const struct reading *reading) {
-    if (reading->old_style != NULL && !reading->old_style_is_open)
-        findings_add(reading->findings, FINDING_ERROR, reading->old_style_origin.file,
-                     reading->old_style_origin.line,
-                     "%s stands before any listener; put it below the listener line it is meant for",
-                     reading->old_style_keyword);
+static void refuse_orphan(struct reading *reading) {
+    if (reading->old_style == NULL || reading->old_style_is_open)
+        return;
+    findings_add(reading->findings, FINDING_ERROR, reading->old_style_origin.file,
+                 reading->old_style_origin.line,
+                 "%s stands before any listener; put it below the listener line it is meant for",
+                 reading->old_style_keyword);
+    for (struct pending_listener **link = &reading->listeners; *link != NULL; link = &(*link)->next)
+        if (&(*link)->listener == reading->old_style) { /* nothing else is worth saying of it */
+            *link = (*link)->next;
+            reading->conf->listener_count--;
+            break;
+        }
+    for (reading->last_listener = &reading->listeners; *reading->last_listener != NULL;)
+        reading->last_listener = &(*reading->last_listener)->next;
 }
 
 static void settle_listeners(struct reading *reading) {

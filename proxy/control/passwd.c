@@ -28,7 +28,7 @@ static const char usage[] =
     "  -D      take the user out of the file\n"
     "  --help  this text\n"
     "\n"
-    "The hash is PBKDF2-HMAC-SHA512 ($7$), readable by mosquitto 1.6 and later too. A running drawbridge "
+    "The hash is PBKDF2-HMAC-SHA512 ($7$), readable by mosquitto 2.0 and later too. A running drawbridge "
     "reads\n"
     "the file again when it reloads its configuration (SIGHUP).\n";
 

@@ -48,8 +48,8 @@ static void end(struct engine *engine, enum engine_state state, enum tls_trouble
     engine->in = SPAN_NONE;
 }
 
-/* After a call of OpenSSL that did not succeed. Wanting to read is the normal case; wanting to write means that
- * the lent room could not take what had to be said. */
+/* After a call of OpenSSL that did not succeed. Wanting to read is the normal case; wanting to write means
+ * that the lent room could not take what had to be said. */
 static void judge(struct engine *engine, int result) {
     switch (SSL_get_error(engine->ssl, result)) {
     case SSL_ERROR_WANT_READ: return;

@@ -2,7 +2,6 @@
  * it should be. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
@@ -28,6 +27,10 @@ void loading_say(struct loading *loading, enum finding_kind kind, const char *fo
     findings_add(loading->findings, kind, loading->settings->file, loading->settings->line, "%s", sentence);
 }
 
+bool loading_is_good(const struct loading *loading) {
+    return loading->findings->error_count == loading->errors_before && !loading->findings->out_of_memory;
+}
+
 struct user_text {
     char text[64];
 };
@@ -47,10 +50,11 @@ static void say_forbidden(const struct file *file, struct loading *loading) {
     struct user_text user = user_of(geteuid());
     struct stat status;
     if (stat(file->path, &status) != 0) {
-        loading_say(loading, FINDING_ERROR,
-                    "%s %s cannot be reached by the user '%s', who may not enter one of the folders above it: "
-                    "give that folder the right with chmod o+x, or move the file",
-                    file->keyword, file->path, user.text);
+        loading_say(
+            loading, FINDING_ERROR,
+            "%s %s cannot be reached by the user '%s', who may not enter one of the folders above it: "
+            "give that folder the right with chmod o+x, or move the file",
+            file->keyword, file->path, user.text);
         return;
     }
     loading_say(loading, FINDING_ERROR,
@@ -64,7 +68,8 @@ static void say_unopened(const struct file *file, struct loading *loading, int e
     if (error == EACCES || error == EPERM)
         say_forbidden(file, loading);
     else if (error == ENOENT || error == ENOTDIR)
-        loading_say(loading, FINDING_ERROR, "%s %s does not exist: check the path", file->keyword, file->path);
+        loading_say(loading, FINDING_ERROR, "%s %s does not exist: check the path", file->keyword,
+                    file->path);
     else
         loading_say(loading, FINDING_ERROR, "%s %s cannot be opened: %s", file->keyword, file->path,
                     strerror(error));
@@ -174,16 +179,13 @@ DER_KIND(bundle, d2i_PKCS12, PKCS12_free)
 static const struct {
     void *(*decode)(const unsigned char **, long);
     void (*release)(void *);
-    const char *is, *remedy;
+    const char *is, *command;
 } der_kinds[] = {
-    {certificate_decode, certificate_release, "a certificate in DER form",
-     "openssl x509 -inform DER -in %s -out %s.pem"},
-    {key_decode, key_release, "a private key in DER form", "openssl pkey -inform DER -in %s -out %s.pem"},
-    {list_decode, list_release, "a CRL in DER form", "openssl crl -inform DER -in %s -out %s.pem"},
-    {request_decode, request_release, "a certificate request (CSR) in DER form",
-     "openssl req -inform DER -in %s -out %s.pem"},
-    {bundle_decode, bundle_release, "a PKCS#12 bundle (.p12, .pfx)",
-     "openssl pkcs12 -in %s -nodes -out %s.pem"},
+    {certificate_decode, certificate_release, "a certificate in DER form", "x509 -inform DER"},
+    {key_decode, key_release, "a private key in DER form", "pkey -inform DER"},
+    {list_decode, list_release, "a CRL in DER form", "crl -inform DER"},
+    {request_decode, request_release, "a certificate request (CSR) in DER form", "req -inform DER"},
+    {bundle_decode, bundle_release, "a PKCS#12 bundle (.p12, .pfx)", "pkcs12 -nodes"},
 };
 
 void file_say_wrong(const struct file *file, struct loading *loading, const char *wanted) {
@@ -195,17 +197,15 @@ void file_say_wrong(const struct file *file, struct loading *loading, const char
         }
     for (size_t i = 0; i < sizeof der_kinds / sizeof *der_kinds; i++)
         if (is_der(file, der_kinds[i].decode, der_kinds[i].release)) {
-            char command[600];
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-            snprintf(command, sizeof command, der_kinds[i].remedy, file->path, file->path);
-#pragma GCC diagnostic pop
-            loading_say(loading, FINDING_ERROR, "%s %s holds %s where %s in PEM form is wanted; convert it: %s",
-                        file->keyword, file->path, der_kinds[i].is, wanted, command);
+            loading_say(loading, FINDING_ERROR,
+                        "%s %s holds %s where %s in PEM form is wanted; convert it: "
+                        "openssl %s -in %s -out %s.pem",
+                        file->keyword, file->path, der_kinds[i].is, wanted, der_kinds[i].command, file->path,
+                        file->path);
             return;
         }
-    bool is_utf16 = file->size >= 2 && (memcmp(file->bytes, "\xFF\xFE", 2) == 0 ||
-                                        memcmp(file->bytes, "\xFE\xFF", 2) == 0);
+    bool is_utf16 = file->size >= 2 &&
+                    (memcmp(file->bytes, "\xFF\xFE", 2) == 0 || memcmp(file->bytes, "\xFE\xFF", 2) == 0);
     loading_say(loading, FINDING_ERROR, "%s %s is not in PEM form: %s", file->keyword, file->path,
                 is_utf16 ? "it is UTF-16 text; save it as plain ASCII or UTF-8"
                          : "it has no line -----BEGIN ...-----");

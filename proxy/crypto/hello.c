@@ -1,5 +1,5 @@
-/* hello: tells TLS from everything else by the first bytes of a connection, so that OpenSSL sees only what may
- * be a ClientHello and the log says what it was instead. */
+/* hello: tells TLS from everything else by the first bytes of a connection, so that OpenSSL sees only what
+ * may be a ClientHello and the log says what it was instead. */
 #include "crypto/inside.h"
 
 /* Real ones have 200 to 2,000 bytes. OpenSSL would reserve up to 128 KiB for what the header announces. */
@@ -30,10 +30,12 @@ static const struct {
     char start[5];
     uint8_t trouble;
 } starts[] = {
-    {"GET ", TLS_TROUBLE_PLAIN_HTTP}, {"POST", TLS_TROUBLE_PLAIN_HTTP},      {"HEAD", TLS_TROUBLE_PLAIN_HTTP},
-    {"PUT ", TLS_TROUBLE_PLAIN_HTTP}, {"PRI ", TLS_TROUBLE_PLAIN_HTTP},      {"OPTI", TLS_TROUBLE_PLAIN_HTTP},
-    {"CONN", TLS_TROUBLE_PLAIN_HTTP}, {"DELE", TLS_TROUBLE_PLAIN_HTTP},      {"PATC", TLS_TROUBLE_PLAIN_HTTP},
-    {"PROX", TLS_TROUBLE_PLAIN_PROXY}, {"\r\n\r\n", TLS_TROUBLE_PLAIN_PROXY},
+    {"GET ", TLS_TROUBLE_PLAIN_HTTP},      {"POST", TLS_TROUBLE_PLAIN_HTTP},
+    {"HEAD", TLS_TROUBLE_PLAIN_HTTP},      {"PUT ", TLS_TROUBLE_PLAIN_HTTP},
+    {"PRI ", TLS_TROUBLE_PLAIN_HTTP},      {"OPTI", TLS_TROUBLE_PLAIN_HTTP},
+    {"CONN", TLS_TROUBLE_PLAIN_HTTP},      {"DELE", TLS_TROUBLE_PLAIN_HTTP},
+    {"PATC", TLS_TROUBLE_PLAIN_HTTP},      {"PROX", TLS_TROUBLE_PLAIN_PROXY},
+    {"\r\n\r\n", TLS_TROUBLE_PLAIN_PROXY},
 };
 
 enum hello_kind hello_look(struct span first, enum tls_trouble *trouble) {

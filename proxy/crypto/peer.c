@@ -7,12 +7,14 @@
 
 #include "base/text.h"
 
-/* A name that a C string would cut short says something else to whoever compares it (class of CVE-2009-2408). */
+/* A name that a C string would cut short says something else to whoever compares it (class of CVE-2009-2408).
+ */
 static bool is_fit(struct span text) {
     return text.size != 0 && !span_has_byte(text, 0) && text_is_utf8(text);
 }
 
-/* The first common name, as mosquitto takes it. Given to the caller (OPENSSL_free), NULL when there is none. */
+/* The first common name, as mosquitto takes it. Given to the caller (OPENSSL_free), NULL when there is none.
+ */
 static unsigned char *common_name(X509_NAME *subject, size_t *size) {
     int index = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
     if (index < 0)
@@ -97,6 +99,6 @@ bool engine_peer_common_name(const struct engine *engine, char *room, size_t roo
 
 bool engine_peer_subject(const struct engine *engine, char *room, size_t room_size, size_t *size) {
     const struct identity *identity = engine->identity;
-    return identity != NULL && hand_out(identity->text + identity->name_size + 1, identity->subject_size, room,
-                                        room_size, size);
+    return identity != NULL &&
+           hand_out(identity->text + identity->name_size + 1, identity->subject_size, room, room_size, size);
 }

@@ -43,6 +43,11 @@ static void close_handle(struct wire *wire) {
         uv_close(&wire->uv.handle, on_handle_closed);
 }
 
+void wire_cut(struct wire *wire) {
+    wire->link.is_closing = true;
+    close_handle(wire);
+}
+
 static void on_linger_over(struct deadline *deadline, uint64_t now_ms) {
     (void)now_ms;
     close_handle((struct wire *)((char *)deadline - offsetof(struct wire, linger)));

@@ -467,7 +467,7 @@ static void all_errors_are_collected(void **state) {
     (void)state;
     struct outcome outcome = outcome_of("nonsense\nmax_qos 9\nlistener x\ncertfile c\n");
     assert_null(outcome.conf);
-    assert_int_equal(outcome.findings.error_count, 5); /* and no keyfile, and no backend */
+    assert_int_equal(outcome.findings.error_count, 6); /* also: orphan, keyfile, backend */
     outcome_clear(&outcome);
 }
 

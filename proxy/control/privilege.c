@@ -1,0 +1,74 @@
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/gate.h"
+
+/* Without a `user` line the first of these that exists. mosquitto's default is "mosquitto", and then
+ * "nobody". */
+static const char *const default_users[] = {"drawbridge", "mosquitto", "nobody"};
+
+static const struct passwd *find_user(const struct conf *conf) {
+    const struct conf_origin origin = conf->origins[CONF_user];
+    if (origin.line != 0) {
+        const struct passwd *user = getpwnam(conf->user);
+        if (user == NULL)
+            log_error("%s:%u: there is no user %s on this system.", origin.file, origin.line, conf->user);
+        return user;
+    }
+    for (size_t i = 0; i < sizeof default_users / sizeof default_users[0]; i++) {
+        const struct passwd *user = getpwnam(default_users[i]);
+        if (user != NULL)
+            return user;
+    }
+    log_error(
+        "Started as root, but none of the users drawbridge, mosquitto and nobody exists: write `user NAME`.");
+    return NULL;
+}
+
+bool privilege_drop(const struct conf *conf) {
+    if (geteuid() != 0)
+        return true;
+    const struct passwd *user = find_user(conf);
+    if (user == NULL)
+        return false;
+    if (user->pw_uid == 0) {
+        log_warning("Running as root, as configured.");
+        return true;
+    }
+    if (initgroups(user->pw_name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0) {
+        log_error("Cannot become the user %s: %m.", user->pw_name);
+        return false;
+    }
+    if (setuid(0) == 0) {
+        log_error("Root's rights came back after they were given up: stopping.");
+        return false;
+    }
+    log_info("Running as the user %s.", user->pw_name);
+    return true;
+}
+
+static void warn_of(const char *path, const char *keyword) {
+    if (path == NULL || access(path, R_OK) == 0)
+        return;
+    const struct passwd *user = getpwuid(geteuid());
+    log_warning(
+        "%s %s was read as root, but the user %s cannot read it: a reload will fail. Give it to that user "
+        "(chown %s) or write `user root`.",
+        keyword, path, user == NULL ? "we run as" : user->pw_name, user == NULL ? "USER" : user->pw_name);
+}
+
+void privilege_warn(const struct generation *generation) {
+    warn_of(generation->conf->path, "The configuration");
+    for (size_t i = 0; i < generation->terms_count; i++) {
+        const struct conf_listener *listener = generation->terms[i].listener;
+        warn_of(listener->certfile, "certfile");
+        warn_of(listener->keyfile, "keyfile");
+        warn_of(listener->cafile, "cafile");
+        warn_of(listener->crlfile, "crlfile");
+        warn_of(listener->acl_file, "acl_file");
+        warn_of(listener->password_file, "password_file");
+    }
+}

@@ -1,0 +1,230 @@
+#include "control/worker.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "crypto/random.h"
+
+/* How long sessions have to hear goodbye when the program ends. */
+#define STOP_GRACE_MS 3000
+
+static struct worker *of_host(struct session_host *host) {
+    return (struct worker *)((char *)host - offsetof(struct worker, host));
+}
+
+static uint64_t host_now_ms(struct session_host *host) {
+    return uv_now(&of_host(host)->loop.uv);
+}
+
+static void host_dial(struct session_host *host, struct backend_call *call) {
+    backend_dial(&of_host(host)->backend, call);
+}
+
+static void host_report(struct session_host *host, const struct backend_call *call, bool is_connected) {
+    backend_report(&of_host(host)->backend, call, is_connected);
+}
+
+static int host_work(struct session_host *host, struct loop_job *job) {
+    return loop_work(&of_host(host)->loop, job);
+}
+
+/* ---- who may come in at all ---- */
+
+static int64_t add(int64_t *counter, int64_t amount) {
+    return __atomic_add_fetch(counter, amount, __ATOMIC_RELAXED);
+}
+
+static void leave(struct worker *worker, size_t listener_index, int64_t descriptors) {
+    add(&worker->crowd->total, -1);
+    add(&worker->crowd->of_listener[listener_index], -1);
+    add(&worker->crowd->descriptors, -descriptors);
+}
+
+static void host_on_gone(struct session_host *host, size_t listener_index, bool was_crowded) {
+    leave(of_host(host), listener_index, was_crowded ? 1 : 2);
+}
+
+enum admission { ADMIT, ADMIT_CROWDED, ADMIT_NOT };
+
+/* Counts the device in first, so that two workers cannot both take the last place. */
+static enum admission enter(struct worker *worker, size_t listener_index) {
+    struct crowd *crowd = worker->crowd;
+    const struct generation *generation = worker->host.generation;
+    int64_t total = add(&crowd->total, 1);
+    int64_t here = add(&crowd->of_listener[listener_index], 1);
+    int64_t descriptors = add(&crowd->descriptors, 2);
+    int32_t max_total = generation->conf->global_max_connections;
+    int32_t max_here = generation->terms[listener_index].listener->max_connections;
+    bool is_over = (max_total >= 0 && total > max_total) || (max_here >= 0 && here > max_here);
+    if (!is_over && descriptors <= crowd->descriptors_full)
+        return ADMIT;
+    if (!is_over && descriptors <= crowd->descriptors_most) {
+        add(&crowd->descriptors, -1);
+        return ADMIT_CROWDED;
+    }
+    leave(worker, listener_index, 2);
+    return ADMIT_NOT;
+}
+
+static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct address *address) {
+    struct worker *worker = acceptor->owner;
+    struct session_host *host = &worker->host;
+    size_t index = acceptor->listener_index;
+    enum admission admission = enter(worker, index);
+    if (admission == ADMIT_NOT) {
+        tally_add(&worker->tally.rows[METRIC_connections_refused], 1);
+        wire_drop(wire);
+        return;
+    }
+    struct tls_context *tls = host->generation->terms[index].tls;
+    bool is_good = tls == NULL || wire_secure(wire, tls);
+    if (!is_good)
+        wire_drop(wire);
+    else
+        is_good = session_begin(host, &wire->link, address, index, admission == ADMIT_CROWDED) != NULL;
+    if (!is_good) {
+        leave(worker, index, admission == ADMIT_CROWDED ? 1 : 2);
+        log_error("Memory is out: a connection was not taken.");
+    }
+}
+
+/* ---- the thread ---- */
+
+static void take_generation(struct worker *worker) {
+    struct generation *wanted = __atomic_exchange_n(&worker->wanted, NULL, __ATOMIC_ACQ_REL);
+    if (wanted == NULL)
+        return;
+    struct generation *old = worker->host.generation;
+    const struct conf_backend *now = old == NULL ? NULL : old->conf->backend, *next = wanted->conf->backend;
+    bool is_moved = now == NULL || strcmp(now->text, next->text) != 0;
+    worker->host.generation = wanted;
+    if (is_moved) {
+        backend_set(&worker->backend, &worker->loop, next->host, next->port, next->path);
+    } else {
+        worker->backend.host = next->host;
+        worker->backend.path = next->path;
+    }
+    generation_drop(old);
+}
+
+static void on_stop_time(uv_timer_t *timer) {
+    struct worker *worker = timer->data;
+    bool is_late = uv_now(&worker->loop.uv) >= worker->stop_by_ms;
+    if (worker->host.count != 0 && !is_late)
+        return;
+    uv_close((uv_handle_t *)&worker->stop_timer, NULL);
+    if (worker->host.count != 0)
+        uv_stop(&worker->loop.uv);
+}
+
+static void on_call(uv_async_t *call) {
+    struct worker *worker = call->data;
+    take_generation(worker);
+    if (!__atomic_load_n(&worker->is_stopping, __ATOMIC_ACQUIRE) || uv_is_closing((uv_handle_t *)call))
+        return;
+    for (size_t i = 0; i < worker->acceptor_count; i++)
+        acceptor_close(&worker->acceptors[i]);
+    uv_close((uv_handle_t *)call, NULL);
+    session_end_all(&worker->host, SESSION_END_SHUTDOWN);
+    worker->stop_by_ms = uv_now(&worker->loop.uv) + STOP_GRACE_MS;
+    uv_timer_init(&worker->loop.uv, &worker->stop_timer);
+    worker->stop_timer.data = worker;
+    uv_timer_start(&worker->stop_timer, on_stop_time, 0, 20);
+}
+
+static int listen_all(struct worker *worker) {
+    for (size_t i = 0; i < worker->acceptor_count; i++) {
+        struct acceptor *acceptor = &worker->acceptors[i];
+        acceptor->owner = worker;
+        acceptor->on_accept = on_accept;
+        acceptor->listener_index = worker->sockets[i].listener_index;
+        int error = acceptor_open(acceptor, &worker->loop, worker->sockets[i].fd, worker->sockets[i].is_unix);
+        if (error < 0)
+            return error;
+    }
+    return 0;
+}
+
+static void run(void *argument) {
+    struct worker *worker = argument;
+    worker->start_error = listen_all(worker);
+    uv_sem_post(&worker->is_started);
+    if (worker->start_error < 0)
+        return;
+    uv_run(&worker->loop.uv, UV_RUN_DEFAULT);
+}
+
+static void on_walk_close(uv_handle_t *handle, void *argument) {
+    (void)argument;
+    /* Acceptors, timer and async handle are closing already: the streams that are left are sessions' wires.
+     */
+    if (!uv_is_closing(handle) && (handle->type == UV_TCP || handle->type == UV_NAMED_PIPE))
+        wire_cut(handle->data);
+}
+
+static bool lend_buffers(struct session_host *host) {
+    host->bytes = malloc(SESSION_BYTES_SIZE);
+    host->scratch = malloc(INSPECT_SCRATCH_SIZE);
+    host->reply = malloc(2 * SESSION_OWED_MAX);
+    return host->bytes != NULL && host->scratch != NULL && host->reply != NULL;
+}
+
+int worker_start(struct worker *worker, struct generation *generation, struct crowd *crowd,
+                 const struct bound_socket *sockets, size_t socket_count) {
+    worker->crowd = crowd;
+    worker->sockets = sockets;
+    worker->acceptor_count = socket_count;
+    worker->acceptors = calloc(socket_count, sizeof *worker->acceptors);
+    worker->host = (struct session_host){
+        .now_ms = host_now_ms,
+        .tally = &worker->tally,
+        .dial = host_dial,
+        .report = host_report,
+        .work = host_work,
+        .random = random_fill,
+        .on_gone = host_on_gone,
+    };
+    int error = worker->acceptors == NULL || !lend_buffers(&worker->host) ? UV_ENOMEM
+                                                                          : loop_init(&worker->loop, worker);
+    if (error == 0)
+        error = uv_async_init(&worker->loop.uv, &worker->call, on_call);
+    if (error < 0)
+        return error;
+    worker->call.data = worker;
+    worker->host.wheel = &worker->loop.wheel;
+    worker->wanted = generation_keep(generation);
+    take_generation(worker);
+    uv_sem_init(&worker->is_started, 0);
+    error = uv_thread_create(&worker->thread, run, worker);
+    if (error < 0)
+        return error;
+    uv_sem_wait(&worker->is_started);
+    return worker->start_error;
+}
+
+void worker_publish(struct worker *worker, struct generation *generation) {
+    struct generation *overtaken =
+        __atomic_exchange_n(&worker->wanted, generation_keep(generation), __ATOMIC_ACQ_REL);
+    generation_drop(overtaken);
+    uv_async_send(&worker->call);
+}
+
+void worker_stop(struct worker *worker) {
+    __atomic_store_n(&worker->is_stopping, true, __ATOMIC_RELEASE);
+    uv_async_send(&worker->call);
+}
+
+void worker_join(struct worker *worker) {
+    uv_thread_join(&worker->thread);
+    /* Sessions that did not hear in time are cut off. */
+    session_end_all(&worker->host, SESSION_END_SHUTDOWN);
+    uv_walk(&worker->loop.uv, on_walk_close, NULL);
+    loop_close(&worker->loop);
+    generation_drop(worker->wanted);
+    generation_drop(worker->host.generation);
+    uv_sem_destroy(&worker->is_started);
+    free(worker->acceptors);
+    free(worker->host.bytes);
+    free(worker->host.scratch);
+    free(worker->host.reply);
+}

@@ -1,0 +1,24 @@
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+#include "crypto/inside.h"
+
+struct tls_context *tls_context_keep(struct tls_context *context) {
+    __atomic_add_fetch(&context->references, 1, __ATOMIC_RELAXED);
+    return context;
+}
+
+void tls_context_drop(struct tls_context *context) {
+    if (context == NULL || __atomic_sub_fetch(&context->references, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    SSL_CTX_free(context->ssl_ctx);
+    free(context);
+}
+
+int64_t tls_context_expires_s(const struct tls_context *context) {
+    return context->expires_s;
+}
+
+const char *tls_library_version(void) {
+    return OpenSSL_version(OPENSSL_VERSION);
+}

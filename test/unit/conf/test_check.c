@@ -1,0 +1,149 @@
+/* Rules between options. */
+#include "unit/conf/conf_test.h"
+
+#define ERROR   FINDING_ERROR
+#define WARNING FINDING_WARNING
+#define NOTICE  FINDING_NOTICE
+
+static void tls_is_whole_or_absent(void **state) {
+    (void)state;
+    expect_one(OPEN "certfile c\n", ERROR, ":4: certfile needs keyfile too");
+    expect_one(OPEN "keyfile k\n", ERROR, ":4: keyfile needs certfile too");
+    expect_one(OPEN "cafile c\n", ERROR, ":4: cafile needs TLS; add certfile and keyfile");
+    expect_one(OPEN "capath c\n", ERROR, ":4: capath needs TLS");
+    expect_one(OPEN "crlfile c\n", ERROR, ":4: crlfile needs TLS");
+    /* a listener that was meant to ask for certificates must not come up plain */
+    expect_one(OPEN "require_certificate true\n", ERROR, ":4: require_certificate needs TLS");
+    expect_one(OPEN "use_identity_as_username true\n", ERROR, ":4: use_identity_as_username needs TLS");
+    expect_one(OPEN "use_subject_as_username true\n", ERROR, ":4: use_subject_as_username needs TLS");
+    expect_one(OPEN "tls_version tlsv1.3\n", WARNING, ":4: tls_version has no effect");
+    expect_one(OPEN "ciphers x\n", WARNING, ":4: ciphers has no effect");
+    struct outcome outcome = expect_clean(OPEN "require_certificate false\nuse_identity_as_username 0\n");
+    outcome_clear(&outcome);
+}
+
+#define TLS OPEN "certfile c\nkeyfile k\n" /* five lines */
+
+static void certificates_are_asked_for_or_not(void **state) {
+    (void)state;
+    struct outcome outcome = expect_clean(TLS);
+    assert_true(conf_listener_is_tls(&outcome.conf->listeners[0]));
+    outcome_clear(&outcome);
+    expect_one(TLS "require_certificate true\n", ERROR, ":6: require_certificate needs the authority");
+    expect_one(TLS "use_identity_as_username true\n", WARNING,
+               ":6: no device is asked for a certificate, so every");
+    expect_one(TLS "crlfile x\n", WARNING, ":6: crlfile has no effect");
+    expect_one(TLS "cafile x\n", NOTICE, ":6: no device is asked for a certificate; add require_certificate");
+    expect_one(
+        TLS "capath x\nrequire_certificate true\nuse_identity_as_username true\nuse_subject_as_username 1\n",
+        WARNING, ":9: use_subject_as_username has no effect beside");
+    outcome = expect_clean(TLS "cafile x\nrequire_certificate true\ncrlfile y\n");
+    outcome_clear(&outcome);
+}
+
+static void tls_versions_are_checked(void **state) {
+    (void)state;
+    expect_one(TLS "tls_version tlsv1\n", ERROR,
+               ":6: tls_version is 'tlsv1', but may only be tlsv1.2 or tlsv1.3");
+    expect_one(TLS "tls_version tlsv1.1\n", WARNING, ":6: tls_version tlsv1.1 is not offered any more");
+    struct outcome outcome = expect_good(TLS "tls_version tlsv1.1\n");
+    assert_string_equal(outcome.conf->listeners[0].tls_version, "tlsv1.2");
+    outcome_clear(&outcome);
+}
+
+static void entry_is_looked_at(void **state) {
+    (void)state;
+    expect_one("backend h\nlistener 1\n", WARNING, TEST_PATH ":2: nobody can log in here");
+    expect_one("backend h\nlistener 1\nallow_anonymous false\n", WARNING,
+               TEST_PATH ":3: nobody can log in here");
+    struct outcome outcome = expect_clean("backend h\nlistener 1\npassword_file p\n");
+    outcome_clear(&outcome);
+    outcome = expect_clean("backend h\nlistener 1\ncertfile c\nkeyfile k\ncafile a\nrequire_certificate 1\n"
+                           "use_subject_as_username 1\n");
+    outcome_clear(&outcome);
+}
+
+static void two_listeners_need_two_places(void **state) {
+    (void)state;
+    static const struct {
+        const char *one, *other;
+        bool is_same;
+    } pairs[] = {{"1", "1", true},
+                 {"1", "2", false},
+                 {"1 127.0.0.1", "1 127.0.0.1", true},
+                 {"1 127.0.0.1", "1 127.0.0.2", false},
+                 {"1", "1 127.0.0.1", false}, /* the more certain address wins in the kernel */
+                 {"1", "1 0.0.0.0", true},
+                 {"1 ::", "1 0.0.0.0", false},
+                 {"1 ::", "1", true},
+                 {"1\nsocket_domain ipv4", "1\nsocket_domain ipv6", false},
+                 {"1\nsocket_domain ipv4", "1", true},
+                 {"1\nbind_interface eth0", "1\nbind_interface eth1", false},
+                 {"0 a", "0 a", true},
+                 {"0 a", "0 b", false},
+                 {"0 a", "1 a", false}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        char lines[200];
+        snprintf(lines, sizeof lines, "backend h\nallow_anonymous 1\nlistener %s\nlistener %s\n",
+                 pairs[i].one, pairs[i].other);
+        if (pairs[i].is_same) {
+            expect_one(lines, ERROR, "the listener at " TEST_PATH ":3 listens at the same port already");
+        } else {
+            struct outcome outcome = expect_clean(lines);
+            outcome_clear(&outcome);
+        }
+    }
+    expect_one(
+        OPEN
+        "listener 0 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+        "890123456789\n",
+        ERROR, ":4: the path is longer than 107 bytes");
+}
+
+static void metrics_need_a_place_of_their_own(void **state) {
+    (void)state;
+    expect_one(OPEN "metrics_listener 127.0.0.1:1883\n", ERROR, ":4: metrics_listener has port 1883");
+    expect_one(OPEN "metrics_listener 0.0.0.0:1883\n", ERROR, ":4: metrics_listener has port 1883");
+    expect_one("backend h\nmetrics_listener [::1]:1883\n", ERROR, ":2: metrics_listener has port 1883");
+    struct outcome outcome = expect_clean(OPEN "metrics_listener [::]:9344\n");
+    assert_string_equal(outcome.conf->metrics_listener->host, "::");
+    assert_int_equal(outcome.conf->metrics_listener->port, 9344);
+    outcome_clear(&outcome);
+}
+
+static void the_backend_is_not_ourselves(void **state) {
+    (void)state;
+    static const char *const loops[] = {
+        "backend 127.0.0.1:1883\n",
+        "backend localhost\n",
+        "backend [::1]\n",
+        "backend 127.0.0.1:9\nlistener 9\nallow_anonymous 1\n",
+        "backend [::1]:9\nlistener 9 ::\nallow_anonymous 1\n",
+        "backend 192.0.2.1:9\nlistener 9 192.0.2.1\nallow_anonymous 1\n",
+        "backend localhost:9\nlistener 9 127.0.0.1\nallow_anonymous 1\n",
+        "backend unix:a\nlistener 0 a\nallow_anonymous 1\n",
+    };
+    for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++)
+        expect_one(loops[i], ERROR, TEST_PATH ":1: backend ");
+    static const char *const good[] = {
+        "backend 127.0.0.1:1884\n",
+        "backend 192.0.2.1:9\nlistener 9\nallow_anonymous 1\n", /* may be another machine */
+        "backend [::1]:9\nlistener 9 127.0.0.1\nallow_anonymous 1\n",
+        "backend 127.0.0.1:9\nlistener 9 ::\nallow_anonymous 1\nsocket_domain ipv6\n",
+        "backend unix:a\nlistener 0 b\nallow_anonymous 1\n",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct outcome outcome = expect_clean(good[i]);
+        outcome_clear(&outcome);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tls_is_whole_or_absent),        cmocka_unit_test(certificates_are_asked_for_or_not),
+        cmocka_unit_test(tls_versions_are_checked),      cmocka_unit_test(entry_is_looked_at),
+        cmocka_unit_test(two_listeners_need_two_places), cmocka_unit_test(metrics_need_a_place_of_their_own),
+        cmocka_unit_test(the_backend_is_not_ourselves),
+    };
+    return cmocka_run_group_tests_name("conf/check", tests, NULL, NULL);
+}
