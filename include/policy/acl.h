@@ -11,9 +11,11 @@ struct acl;      /* kept by its arena */
 struct acl_rule; /* one line of the file */
 struct acl_user; /* the rules of one user */
 
-/* Compiles the text of an ACL file. `path` names it in findings and verdicts. Every line that is no rule is
- * an error finding; an empty file (no rule at all) is an error too, since it would deny or allow everything
- * by accident. NULL when there were errors or memory was out (which is a finding too). */
+/* Compiles the text of an ACL file; nothing of it is needed afterwards. Semantics of mosquitto 2.1: `pattern`
+ * compares %c and %u as whole levels, never as text within one. `path` names it
+ * in findings and verdicts. Every line that is no rule is an error finding; an empty file (no rule at all) is
+ * an error too, since it would deny or allow everything by accident. NULL when there were errors or memory
+ * was out (which is a finding too). */
 struct acl *acl_compile(struct arena *arena, const char *path, struct span text, struct findings *findings);
 
 /* Who asks: the final client id and username, after everything that maps them. Spans borrowed as long as the
@@ -27,10 +29,11 @@ struct acl_identity {
 /* The rules that concern one session. Filled by acl_bind; borrows from the acl and the identity. */
 struct acl_binding {
     const struct acl *acl; /* NULL: no acl_file, everything is allowed but for the $SYS and $share rules */
-    const struct acl_user *user;
+    const struct acl_user *user; /* NULL: the file has no `user` line for this username */
     struct acl_identity identity;
     bool is_odd; /* the username or client id holds + or #: patterns deny */
 };
+/* An empty username is none, as in mosquitto. */
 void acl_bind(struct acl_binding *binding, const struct acl *acl, struct acl_identity identity);
 
 /* An answer and who gave it. */

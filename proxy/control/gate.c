@@ -364,6 +364,7 @@ static void clean_up(struct gate *gate) {
     free(gate->workers);
     free(gate->sockets);
     free(gate->crowd.of_listener);
+    free(gate->metrics);
 }
 
 int gate_run(const char *path, bool is_verbose) {

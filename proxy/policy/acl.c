@@ -185,6 +185,7 @@ static bool is_odd(struct span name) {
 }
 
 void acl_bind(struct acl_binding *binding, const struct acl *acl, struct acl_identity identity) {
+    identity.has_username = identity.has_username && identity.username.size != 0;
     *binding = (struct acl_binding){.acl = acl, .identity = identity};
     binding->is_odd = (identity.has_username && is_odd(identity.username)) || is_odd(identity.client_id);
     if (acl != NULL)

@@ -93,11 +93,10 @@ static void two_listeners_need_two_places(void **state) {
             outcome_clear(&outcome);
         }
     }
-    expect_one(
-        OPEN
-        "listener 0 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
-        "890123456789\n",
-        ERROR, ":4: the path is longer than 107 bytes");
+    expect_one(OPEN "listener 0 0123456789"
+                    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+                    "890123456789\n",
+               ERROR, ":4: the path is longer than 107 bytes");
 }
 
 static void metrics_need_a_place_of_their_own(void **state) {

@@ -165,8 +165,11 @@ static inline enum inspect_result driver_run(struct driver *driver, enum mqtt_di
         memmove(bytes.at, bytes.at + bytes.scanned, bytes.filled - bytes.scanned);
         bytes.filled -= bytes.scanned;
         bytes.judged = bytes.scanned = 0;
-        if (is_stuck) /* with little room a session that sent everything would have more: give it */
-            DRIVER_MUST((bytes.at = realloc(bytes.at, bytes.size += 65536 + INSPECT_HELD_MAX)) != NULL);
+        if (is_stuck) { /* a session that sent everything would have more room by now: give it */
+            bytes.size += 65536 + INSPECT_HELD_MAX;
+            bytes.at = realloc(bytes.at, bytes.size);
+            DRIVER_MUST(bytes.at != NULL);
+        }
     }
     way->need = way->result == INSPECT_MORE ? bytes.need : 0;
     way->held.size = 0;

@@ -54,7 +54,7 @@ static const struct acl_case acl_cases[] = {
     {"topic a\nuser u\ntopic b\n", 0, "c", 'r', "b", false, 0},
     {"topic a\nuser u\ntopic b\n", "u", "c", 'r', "b", true, 3},
     {"topic a\nuser u\ntopic b\n", "v", "c", 'r', "a", false, 0},
-    {"topic a\nuser u\ntopic b\n", "", "c", 'r', "a", false, 0}, /* an empty username is one */
+    {"topic a\nuser u\ntopic b\n", "", "c", 'r', "a", true, 1}, /* an empty username is none */
     {"topic a\n", "u", "c", 's', "a", false, 0},
     /* Usernames hold spaces, their case counts, a repeated user continues. */
     {"user  Ann  Lee \ntopic a\n", "Ann  Lee", "c", 'r', "a", true, 2},

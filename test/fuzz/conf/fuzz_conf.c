@@ -1,0 +1,83 @@
+/* Any bytes as a configuration: either findings refuse it, or a configuration with sane values comes back.
+ * A second reading of the same bytes gives the same values. */
+#include "conf/diff.h"
+#include "conf/rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+#define CHECK(condition) ((condition) ? (void)0 : abort())
+
+static void check_row(const struct conf_row *row, const void *home) {
+    const void *value = conf_row_value(row, home);
+    if (row->type == CONF_TYPE_INT) {
+        int32_t number = *(const int32_t *)value;
+        CHECK(number >= row->low && number <= row->high);
+    } else if (row->type == CONF_TYPE_DURATION) {
+        uint64_t value_ms = *(const uint64_t *)value;
+        CHECK(value_ms >= (uint64_t)row->low && value_ms <= (uint64_t)row->high);
+    } else if (conf_row_is_text(row) && *(const char *const *)value != NULL) {
+        CHECK(**(const char *const *)value != 0);
+    }
+}
+
+static void check_listener(const struct conf *conf, const struct conf_listener *listener) {
+    CHECK(listener->backend == conf->backend);
+    CHECK((listener->port == 0) == (listener->path != NULL));
+    CHECK(listener->is_default_local || (listener->line != 0 && listener->file != NULL));
+    CHECK(listener->protocol == CONF_PROTOCOL_MQTT);
+    CHECK(listener->accept_protocol_versions != 0);
+    CHECK((listener->certfile == NULL) == (listener->keyfile == NULL));
+    if (listener->require_certificate || listener->use_identity_as_username ||
+        listener->use_subject_as_username)
+        CHECK(conf_listener_is_tls(listener));
+    if (listener->allow_anonymous && !listener->is_default_local)
+        CHECK(listener->origins[CONF_allow_anonymous].line != 0); /* never by itself */
+    for (size_t i = 0; i < conf_row_count; i++)
+        if (conf_rows[i].kind == CONF_ROW_OPTION && conf_rows[i].scope != CONF_SCOPE_GLOBAL)
+            check_row(&conf_rows[i], listener);
+}
+
+static void check_conf(const struct conf *conf) {
+    CHECK(conf->backend != NULL && (conf->backend->host == NULL) != (conf->backend->path == NULL));
+    CHECK(conf->backend->host == NULL || (conf->backend->port != 0 && conf->backend->host[0] != 0));
+    CHECK(conf->listener_count != 0 && conf->file_count == 1);
+    for (size_t i = 0; i < conf->listener_count; i++)
+        check_listener(conf, &conf->listeners[i]);
+    for (size_t i = 0; i < conf_row_count; i++)
+        if (conf_rows[i].kind == CONF_ROW_OPTION && conf_rows[i].scope == CONF_SCOPE_GLOBAL)
+            check_row(&conf_rows[i], conf);
+}
+
+static void check_findings(const struct findings *findings) {
+    for (const struct finding *finding = findings->first; finding != NULL; finding = finding->next)
+        for (const char *at = finding->text; *at != 0; at++)
+            CHECK((unsigned char)*at >= 0x20 && *at != 0x7F); /* harmless in a log */
+}
+
+static void no_change(void *keeper, const struct conf_change *change) {
+    (void)keeper;
+    fprintf(stderr, "%s: %s -> %s\n", change->keyword, change->from, change->to);
+    abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    struct findings findings;
+    findings_init(&findings);
+    struct conf *conf = conf_read_text("folder/fuzz.conf", span_of(bytes, size), &findings);
+    CHECK((conf == NULL) == findings_refuse(&findings));
+    CHECK(conf != NULL || findings.first != NULL);
+    check_findings(&findings);
+    if (conf != NULL) {
+        check_conf(conf);
+        struct conf *again = conf_read_text("folder/fuzz.conf", span_of(bytes, size), &findings);
+        CHECK(again != NULL);
+        conf_diff(conf, again, no_change, NULL);
+        conf_destroy(again);
+    }
+    conf_destroy(conf);
+    findings_clear(&findings);
+    return 0;
+}
