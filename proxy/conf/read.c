@@ -252,6 +252,8 @@ static void note_broker(struct reading *reading, const struct open_file *file, c
     }
 }
 
+#define SUGGESTIONS_MAX 50
+
 /* What stands there instead of a keyword, for the most common slips. */
 static void refuse_unknown(const struct open_file *file, struct span keyword) {
     const struct value_place *place = &file->place;
@@ -259,7 +261,8 @@ static void refuse_unknown(const struct open_file *file, struct span keyword) {
     text_quote(room, sizeof room, keyword);
     const uint8_t *tab = memchr(keyword.at, '\t', keyword.size);
     struct span before = tab == NULL ? SPAN_NONE : span_first(keyword, (size_t)(tab - keyword.at));
-    const char *nearest = conf_row_nearest(keyword);
+    bool is_hopeless = place->findings->error_count > SUGGESTIONS_MAX; /* no configuration at all */
+    const char *nearest = is_hopeless ? NULL : conf_row_nearest(keyword);
     if (tab == keyword.at)
         REFUSE(place, "the line begins with a tab, which is no space here; use spaces or nothing");
     else if (tab != NULL && conf_row_find(before) != NULL)

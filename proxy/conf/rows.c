@@ -91,6 +91,10 @@ const char *conf_row_nearest(struct span keyword) {
     for (size_t i = 0; i < conf_row_count; i++) {
         if (conf_rows[i].kind == CONF_ROW_SECTION || conf_rows[i].kind == CONF_ROW_BRIDGE)
             continue;
+        size_t size = strlen(conf_rows[i].keyword);
+        size_t excess = size > keyword.size ? size - keyword.size : keyword.size - size;
+        if (excess >= best_distance) /* each missing letter is one edit */
+            continue;
         unsigned distance = text_distance(word, conf_rows[i].keyword);
         if (distance < best_distance) {
             best = conf_rows[i].keyword;

@@ -236,8 +236,7 @@ static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct
 
 int metrics_open(struct gate *gate, const struct conf_endpoint *where) {
     struct address address;
-    int fd = where->path != NULL                                ? accept_bind_unix(where->path)
-             : address_read(&address, where->host, where->port) ? accept_bind_tcp(&address, NULL)
+    int fd = address_read(&address, where->host, where->port) ? accept_bind_tcp(&address, NULL)
              : strcmp(where->host, "localhost") == 0 && address_read(&address, "127.0.0.1", where->port)
                  ? accept_bind_tcp(&address, NULL)
                  : -EINVAL;
@@ -247,7 +246,7 @@ int metrics_open(struct gate *gate, const struct conf_endpoint *where) {
             return -ENOMEM;
         gate->metrics->acceptor.owner = gate;
         gate->metrics->acceptor.on_accept = on_accept;
-        fd = acceptor_open(&gate->metrics->acceptor, gate->loop, fd, where->path != NULL);
+        fd = acceptor_open(&gate->metrics->acceptor, gate->loop, fd, false);
     }
     if (fd < 0)
         log_error("%s:%u: the metrics listener cannot listen on %s: %s.", where->file, where->line,

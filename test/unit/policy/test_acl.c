@@ -386,6 +386,7 @@ static void test_walk_like_the_reference(void **state) {
         struct acl_identity identity = {username != NULL, text(username), text(names[random_below(6)])};
         struct acl_binding binding;
         acl_bind(&binding, acl, identity);
+        identity.has_username = username != NULL && username[0] != '\0';
         for (int i = 0; i < 200; i++) {
             const char *topic = topics[random_below((uint32_t)topic_count)];
             bool is_read = acl_may_read(&binding, text(topic)).is_allowed;
