@@ -37,8 +37,8 @@ COMMON   := -std=c11 -D_GNU_SOURCE -DDRAWBRIDGE_VERSION='"$(VERSION)"' -DDRAWBRI
             -Iinclude $(PACKAGE_CFLAGS) $(WARNINGS) -g -fno-omit-frame-pointer -pthread -MMD -MP
 SANITIZE_ADDRESS := -fsanitize=address,undefined -fno-sanitize-recover=all
 
-CFLAGS_release  := -O2 -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2 -fvisibility=hidden
-LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
+CFLAGS_release  := -O2 -flto=auto -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2 -fvisibility=hidden
+LDFLAGS_release := -O2 -flto=auto -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed
 CFLAGS_asan     := -O1 $(SANITIZE_ADDRESS)
 LDFLAGS_asan    := $(SANITIZE_ADDRESS)
 CFLAGS_tsan     := -O1 -fsanitize=thread
@@ -48,6 +48,7 @@ LDFLAGS_coverage := --coverage
 CFLAGS_fuzz     := -O1 $(SANITIZE_ADDRESS) -fsanitize=fuzzer-no-link
 LDFLAGS_fuzz    := $(SANITIZE_ADDRESS) -fsanitize=fuzzer
 CC_fuzz         := $(CLANG)
+AR_release      := gcc-ar
 compiler = $(or $(CC_$(1)),$(CC))
 
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def))
@@ -72,7 +73,7 @@ build/$(1)/test/%.o: test/%.c Makefile
 $(foreach floor,$(FLOORS),
 build/$(1)/$(floor).a: $(patsubst proxy/%.c,build/$(1)/proxy/%.o,$(sort $(wildcard proxy/$(floor)/*.c)))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(or $$(AR_$(1)),ar) rcs $$@ $$^
 )
 endef
 $(foreach flavour,release asan tsan coverage fuzz,$(eval $(call FLAVOUR_RULES,$(flavour))))

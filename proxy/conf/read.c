@@ -252,7 +252,7 @@ static void note_broker(struct reading *reading, const struct open_file *file, c
     }
 }
 
-#define SUGGESTIONS_MAX 50
+#define SUGGESTIONS_MAX 10
 
 /* What stands there instead of a keyword, for the most common slips. */
 static void refuse_unknown(const struct open_file *file, struct span keyword) {

@@ -35,6 +35,8 @@ static void set_fixed(SSL_CTX *ssl_ctx) {
 #endif
     SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ssl_ctx, 1);
+    /* One copy for many small records, and its buffer is given back once for all of them. */
+    SSL_CTX_set_read_ahead(ssl_ctx, 1);
     SSL_CTX_set_max_early_data(ssl_ctx, 0); /* a replayed CONNECT or PUBLISH would count twice */
     SSL_CTX_set_recv_max_early_data(ssl_ctx, 0);
     SSL_CTX_set_max_cert_list(ssl_ctx, CERT_LIST_MAX_BYTES);

@@ -69,12 +69,12 @@ void own_load(struct loading *loading) {
     load_key(loading);
 }
 
-/* Which certificate the key does belong to tells what was mixed up. */
-static void check_pair(struct loading *loading) {
+/* Which certificate the key does belong to tells what was mixed up. False when they do not fit. */
+static bool check_pair(struct loading *loading) {
     const struct tls_settings *settings = loading->settings;
     X509 *own = sk_X509_value(loading->chain, 0);
     if (X509_check_private_key(own, loading->key) == 1)
-        return;
+        return true;
     for (int i = 1; i < sk_X509_num(loading->chain); i++)
         if (X509_check_private_key(sk_X509_value(loading->chain, i), loading->key) == 1) {
             loading_say(
@@ -82,7 +82,7 @@ static void check_pair(struct loading *loading) {
                 "certfile %s has its certificates in the wrong order: the one of keyfile %s is number "
                 "%d and must be the first, followed by the CA that signed it",
                 settings->certfile, settings->keyfile, i + 1);
-            return;
+            return false;
         }
     for (int i = 0; i < sk_X509_num(loading->authorities); i++) {
         X509 *authority = sk_X509_value(loading->authorities, i);
@@ -90,7 +90,7 @@ static void check_pair(struct loading *loading) {
             loading_say(loading, FINDING_ERROR,
                         "keyfile %s is the key of the CA in cafile: name the key of the server",
                         settings->keyfile);
-            return;
+            return false;
         }
     }
     if (X509_check_ca(own) > 0)
@@ -104,6 +104,7 @@ static void check_pair(struct loading *loading) {
             "keyfile %s is not the key of the certificate in certfile %s: both must come from the same "
             "certificate request",
             settings->keyfile, settings->certfile);
+    return false;
 }
 
 static void check_dates(struct loading *loading, int index) {
@@ -129,8 +130,9 @@ static void check_dates(struct loading *loading, int index) {
                     path, name.text, date_of(until_s).text);
 }
 
-/* Why clients would take the certificate for what it is not. */
-static void check_subject(struct loading *loading) {
+/* Why clients would take the certificate for what it is not. False when it is a CA's, whose names and
+ * purposes need no more words. */
+static bool check_subject(struct loading *loading) {
     X509 *own = sk_X509_value(loading->chain, 0);
     const char *path = loading->settings->certfile;
     struct name_text name = name_of(X509_get_subject_name(own));
@@ -139,7 +141,7 @@ static void check_subject(struct loading *loading) {
             loading_say(loading, FINDING_WARNING,
                         "certfile %s holds the certificate of a CA, %s; a server wants one of its own", path,
                         name.text);
-        return;
+        return X509_check_ca(own) != 1;
     }
     EVP_PKEY *key = X509_get0_pubkey(own);
     if (key == NULL || X509_verify(own, key) != 1)
@@ -155,6 +157,7 @@ static void check_subject(struct loading *loading) {
             "when it is renewed; scripts/certs makes a CA and a certificate signed by it",
             path);
     ERR_clear_error();
+    return X509_check_ca(own) != 1;
 }
 
 static void check_names(struct loading *loading) {
@@ -202,12 +205,14 @@ static void check_chain(struct loading *loading) {
         int size = i2d_X509(sk_X509_value(loading->chain, i), NULL);
         bytes += size < 0 ? 0 : size;
     }
-    if (count > CHAIN_MAX_COUNT || bytes > CHAIN_MAX_BYTES)
+    if (count > CHAIN_MAX_COUNT || bytes > CHAIN_MAX_BYTES) {
         loading_say(
             loading, FINDING_ERROR,
             "certfile %s holds %d certificates: it must hold the server's, followed by those of the CAs "
             "above it, no more than %d and %d KiB",
             path, count, CHAIN_MAX_COUNT, CHAIN_MAX_BYTES / 1024);
+        return;
+    }
     for (int i = 0; i + 1 < count; i++)
         if (X509_check_issued(sk_X509_value(loading->chain, i + 1), sk_X509_value(loading->chain, i)) !=
             X509_V_OK) {
@@ -239,8 +244,8 @@ static void check_signer(struct loading *loading) {
             loading->settings->certfile);
 }
 
-/* As mosquitto sends them: intermediate CAs that stand in cafile instead of certfile. Found once, here, not
- * in each handshake. The root is not sent, whoever trusts it has it. */
+/* As mosquitto sends them: intermediate CAs that stand in cafile instead of certfile. Found once, here,
+ * not in each handshake. The root is not sent, whoever trusts it has it. */
 static void complete_chain(struct loading *loading) {
     while (sk_X509_num(loading->chain) < CHAIN_MAX_COUNT) {
         X509 *last = sk_X509_value(loading->chain, sk_X509_num(loading->chain) - 1);
@@ -258,13 +263,14 @@ static void complete_chain(struct loading *loading) {
 void own_check(struct loading *loading) {
     if (sk_X509_num(loading->chain) == 0)
         return;
-    if (loading->key != NULL)
-        check_pair(loading);
+    if (loading->key != NULL && !check_pair(loading))
+        return; /* one of the files is the wrong one: nothing else in it matters */
     for (int i = 0; i < sk_X509_num(loading->chain); i++)
         check_dates(loading, i);
-    check_subject(loading);
-    check_names(loading);
-    check_purpose(loading);
+    if (check_subject(loading)) {
+        check_names(loading);
+        check_purpose(loading);
+    }
     check_signer(loading);
     if (sk_X509_num(loading->chain) == 1)
         complete_chain(loading);

@@ -118,9 +118,9 @@ enum engine_state engine_feed(struct engine *engine, struct span ciphertext, str
 size_t engine_read(struct engine *engine, uint8_t *room, size_t room_size, struct engine_out *out) {
     size_t filled = 0;
     engine->out = out;
+    ERR_clear_error();
     while (engine->state == ENGINE_OPEN && filled < room_size) {
         size_t count = 0;
-        ERR_clear_error();
         int result = SSL_read_ex(engine->ssl, room + filled, room_size - filled, &count);
         if (result != 1) {
             judge(engine, result);

@@ -96,33 +96,59 @@ static bool literal_of(const struct acl_rule *rule, const struct acl_identity *i
     return literal->size != 0 && !span_has_byte(*literal, '/');
 }
 
+/* Rule and topic side by side from the start of a level on, byte by byte, since most rules differ early. */
+static bool levels_match(const struct acl_rule *rule, const struct acl_identity *identity,
+                         struct span rule_rest, struct span topic_rest) {
+    const uint8_t *r = rule_rest.at, *r_end = r + rule_rest.size;
+    const uint8_t *t = topic_rest.at, *t_end = t + topic_rest.size;
+    for (;; r++, t++) {
+        if (r != r_end && *r == '#')
+            return true;
+        if (r != r_end && *r == '+') {
+            r++;
+            while (t != t_end && *t != '/')
+                t++;
+        } else if (rule->is_pattern && r_end - r >= 2 && is_mark(span_of(r, 2)) &&
+                   (r_end - r == 2 || r[2] == '/')) {
+            struct span value;
+            if (!literal_of(rule, identity, span_of(r, 2), &value) ||
+                !span_begins_with(span_of(t, (size_t)(t_end - t)), value))
+                return false;
+            r += 2;
+            t += value.size;
+        } else {
+            for (; r != r_end && *r != '/'; r++, t++)
+                if (t == t_end || *t != *r)
+                    return false;
+        }
+        /* The rule's level ended, so must the topic's. */
+        if (t != t_end && *t != '/')
+            return false;
+        if (r == r_end)
+            return t == t_end;
+        if (t == t_end) /* "a/#" matches "a" */
+            return r_end - r == 2 && r[1] == '#';
+    }
+}
+
 /* A topic that begins with `$` is matched only by a filter that is written with a `$`, not by a wildcard
  * (MQTT 5.0 4.7.2-1), nor by a username or client id. */
 bool acl_rule_matches_slowly(const struct acl_rule *rule, const struct acl_identity *identity,
                              struct span topic) {
     size_t prefix_size = rule->prefix_size;
-    struct span rule_rest = span_of(rule->filter, rule->size), topic_rest = topic, level, name, literal;
-    if (rule->has_prefix) {
-        if (topic.size < prefix_size || memcmp(topic.at, rule->filter, prefix_size) != 0)
-            return false;
-        if (topic.size > prefix_size && topic.at[prefix_size] != '/')
-            return false;
-        rule_rest = rule->size == prefix_size ? SPAN_NONE : span_after(rule_rest, prefix_size + 1);
-        topic_rest = topic.size == prefix_size ? SPAN_NONE : span_after(topic, prefix_size + 1);
-    } else if (begins_with_dollar(topic)) {
+    struct span filter = span_of(rule->filter, rule->size);
+    if (!rule->has_prefix)
+        return !begins_with_dollar(topic) && levels_match(rule, identity, filter, topic);
+    if (topic.size < prefix_size || memcmp(topic.at, rule->filter, prefix_size) != 0)
         return false;
-    }
-    while (mqtt_topic_next_level(&rule_rest, &level)) {
-        if (is_hash(level))
-            return true; /* the level above included: the topic may have ended */
-        if (!mqtt_topic_next_level(&topic_rest, &name))
-            return false;
-        if (is_plus(level))
-            continue;
-        if (!literal_of(rule, identity, level, &literal) || !span_is_equal(literal, name))
-            return false;
-    }
-    return topic_rest.at == NULL;
+    if (topic.size > prefix_size && topic.at[prefix_size] != '/')
+        return false;
+    struct span behind = span_after(filter, prefix_size); /* empty or with a slash in front */
+    if (behind.size == 0)
+        return topic.size == prefix_size;
+    if (topic.size == prefix_size)
+        return behind.size == 2 && behind.at[1] == '#';
+    return levels_match(rule, identity, span_after(behind, 1), span_after(topic, prefix_size + 1));
 }
 
 struct acl_common acl_common_begin(const struct acl_identity *identity, struct span filter) {

@@ -1,5 +1,6 @@
 /* Any bytes as a configuration: either findings refuse it, or a configuration with sane values comes back.
- * A second reading of the same bytes gives the same values. */
+ * A second reading of the same bytes gives the same values. Since random text is nearly always refused, an
+ * input that begins with ~ is taken as a choice of keywords and values instead. */
 #include "conf/diff.h"
 #include "conf/rows.h"
 
@@ -63,7 +64,7 @@ static void no_change(void *keeper, const struct conf_change *change) {
     abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+static void read_bytes(const void *bytes, size_t size) {
     struct findings findings;
     findings_init(&findings);
     struct conf *conf = conf_read_text("folder/fuzz.conf", span_of(bytes, size), &findings);
@@ -79,5 +80,46 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     }
     conf_destroy(conf);
     findings_clear(&findings);
+}
+
+/* Two bytes choose a line. */
+static void read_choices(const uint8_t *bytes, size_t size) {
+    static const char *const values[] = {"true",
+                                         "false",
+                                         "1",
+                                         "0",
+                                         "2",
+                                         "8883",
+                                         "127.0.0.1",
+                                         "8883 ::1",
+                                         "0 path",
+                                         "x",
+                                         "mosquitto_acl_file.so",
+                                         "x mosquitto_acl_file.so",
+                                         "10s",
+                                         "tlsv1.3"};
+    char *text = NULL;
+    size_t text_size = 0;
+    FILE *out = open_memstream(&text, &text_size);
+    CHECK(out != NULL);
+    fprintf(out, "backend h:1\n");
+    for (size_t i = 0; i + 1 < size; i += 2) {
+        const struct conf_row *row = &conf_rows[bytes[i] % conf_row_count];
+        const char *value = values[bytes[i + 1] % (sizeof values / sizeof values[0])];
+        bool is_beginning = row->keyword[strlen(row->keyword) - 1] == '_';
+        if (row->kind != CONF_ROW_SECTION)
+            fprintf(out, "%s%s %s\n", row->keyword, is_beginning ? "acl_file" : "",
+                    row->initial != NULL && (bytes[i + 1] & 0x80) != 0 ? row->initial : value);
+    }
+    fclose(out);
+    read_bytes(text, text_size);
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    if (size != 0 && bytes[0] == '~')
+        read_choices(bytes + 1, size - 1);
+    else
+        read_bytes(bytes, size);
     return 0;
 }

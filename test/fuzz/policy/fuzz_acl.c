@@ -51,7 +51,9 @@ static void ask(const struct acl_binding *binding, struct span topic) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct span rest = span_of(bytes, size);
-    struct acl_identity identity = {.username = cut(&rest), .client_id = cut(&rest)};
+    struct acl_identity identity;
+    identity.username = cut(&rest);
+    identity.client_id = cut(&rest);
     identity.has_username = !span_is_text(identity.username, "-");
     struct span topic = cut(&rest);
     struct arena *arena = arena_create();

@@ -64,7 +64,7 @@ struct driver {
     unsigned refusals;         /* on_refused was called */
     struct inspect_refusal refusal; /* the last one, without its topic */
     char refused_topic[128];
-    uint8_t *scratch, *reply;
+    uint8_t *bytes, *scratch, *reply;
 };
 
 static inline void driver_on_refused(void *owner, const struct inspect_refusal *refusal) {
@@ -92,7 +92,8 @@ static inline struct driver *driver_create(const struct inspect_limits *limits, 
     driver->ways[0].result = driver->ways[1].result = INSPECT_MORE;
     driver->scratch = malloc(INSPECT_SCRATCH_SIZE);
     driver->reply = malloc(DRIVER_REPLY);
-    DRIVER_MUST(driver->scratch != NULL && driver->reply != NULL);
+    driver->bytes = malloc(DRIVER_ROOM);
+    DRIVER_MUST(driver->bytes != NULL && driver->scratch != NULL && driver->reply != NULL);
     return driver;
 }
 
@@ -103,6 +104,7 @@ static inline void driver_destroy(struct driver *driver) {
         free(driver->ways[i].out.at);
         free(driver->ways[i].answers.at);
     }
+    free(driver->bytes);
     free(driver->scratch);
     free(driver->reply);
     free(driver);
@@ -137,11 +139,15 @@ static inline enum inspect_result driver_look(struct driver *driver, enum mqtt_d
 static inline enum inspect_result driver_run(struct driver *driver, enum mqtt_direction direction) {
     struct driver_way *way = &driver->ways[direction];
     size_t filled = way->held.size;
-    struct inspect_bytes bytes = {.size = driver->spare == DRIVER_ROOM ? DRIVER_ROOM : filled + driver->spare,
+    /* Little room is room of its own, so that a byte written or read too far is seen. */
+    bool is_small = driver->spare != DRIVER_ROOM;
+    struct inspect_bytes bytes = {.at = driver->bytes,
+                                  .size = is_small ? filled + driver->spare : DRIVER_ROOM,
                                   .scratch = driver->scratch,
                                   .scratch_size = INSPECT_SCRATCH_SIZE};
     DRIVER_MUST(bytes.size >= filled);
-    bytes.at = malloc(bytes.size == 0 ? 1 : bytes.size);
+    if (is_small)
+        bytes.at = malloc(bytes.size + 1);
     DRIVER_MUST(bytes.at != NULL);
     if (filled != 0)
         memcpy(bytes.at, way->held.at, filled);
@@ -156,7 +162,7 @@ static inline enum inspect_result driver_run(struct driver *driver, enum mqtt_di
             DRIVER_MUST(driver->starts++ == 0);
         } else if (way->result == INSPECT_FLUSH) {
             /* There must have been something to send, or nothing will ever change. */
-            DRIVER_MUST(bytes.scanned != 0 || bytes.size != DRIVER_ROOM);
+            DRIVER_MUST(bytes.scanned != 0 || is_small);
             way->flush_count++;
         } else {
             break;
@@ -176,7 +182,8 @@ static inline enum inspect_result driver_run(struct driver *driver, enum mqtt_di
     store_add(&way->held, span_of(bytes.at + bytes.scanned, bytes.filled - bytes.scanned));
     if (way->held.size > way->held_max)
         way->held_max = way->held.size;
-    free(bytes.at);
+    if (is_small)
+        free(bytes.at);
     return way->result;
 }
 
