@@ -10,8 +10,8 @@ RUN make -j"$(nproc)" PREFIX=/usr build/drawbridge && strip build/drawbridge
 
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates libssl3 libuv1 \
- && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt
+ && apt-get install -y --no-install-recommends libssl3 libuv1 \
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt
 COPY --from=build /source/build/drawbridge /usr/sbin/drawbridge
 COPY etc/container.conf /etc/drawbridge/drawbridge.conf
 # No account of this number exists, so nothing on the host or in the image belongs to it.

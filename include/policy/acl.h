@@ -14,8 +14,8 @@ struct acl_user; /* the rules of one user */
 /* Compiles the text of an ACL file; nothing of it is needed afterwards. Semantics of mosquitto 2.1: `pattern`
  * compares %c and %u as whole levels, never as text within one. `path` names it in findings and
  * verdicts. Every line that is no rule is an error finding; an empty file (no rule at all) is an error too,
- * since it would deny or allow everything by accident. NULL when there were errors or memory was out (which is
- * a finding too). */
+ * since it would deny or allow everything by accident. NULL when there were errors or memory was out (which
+ * is a finding too). */
 struct acl *acl_compile(struct arena *arena, const char *path, struct span text, struct findings *findings);
 
 /* Who asks: the final client id and username, after everything that maps them. Spans borrowed as long as the

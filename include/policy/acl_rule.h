@@ -12,23 +12,29 @@ enum acl_access {
     ACL_READ_WRITE = ACL_READ | ACL_WRITE,
 };
 
-/* The filter's bytes stand behind the struct; `prefix_size` of them are the leading levels without wildcard
- * or placeholder, without the slash behind them:
+/* The leading levels of a filter without wildcard or placeholder, without the slash behind them:
  *
  *     sensors/hall/+/temperature        sensors/hall/#        +/hall        sensors/hall
  *     ^^^^^^^^^^^^ prefix               ^^^^^^^^^^^^ prefix   no prefix     ^^^^^^^^^^^^ prefix
  *
- * The quick test compares eight bytes at the end of the prefix (or all of a shorter one), where the rules of
- * one file differ most. */
+ * Two that begin topics in common agree in the bytes of the shorter one. Quick tests compare eight bytes at
+ * its end (or all of a very short one), where the rules of one file differ most. */
+struct acl_prefix {
+    const uint8_t *bytes;
+    uint64_t first_word; /* the first eight bytes, zeros behind a shorter prefix */
+    uint64_t word, mask; /* the last eight, or all of a shorter one and a mask for it */
+    uint32_t size;       /* bytes */
+    bool is_any;         /* the first level is literal; it may be empty, as in "/a" */
+};
+
+/* The filter's bytes stand behind the struct. */
 struct acl_rule {
     struct acl_rule *next;
-    uint64_t word, mask;
-    uint32_t prefix_size;
+    struct acl_prefix prefix;
     uint32_t size;        /* bytes of filter[] */
     uint32_t level_count; /* without a final # */
     unsigned line;
     uint8_t access;     /* enum acl_access */
-    bool has_prefix;    /* the first level is literal; it may be empty, as in "/a" */
     bool is_open;       /* ends in # */
     bool is_pattern;    /* %c and %u as whole levels stand for client id and username */
     bool has_user_mark; /* a pattern with "%u" anywhere: nothing to clients without username */
@@ -81,12 +87,13 @@ bool acl_rule_matches_slowly(const struct acl_rule *rule, const struct acl_ident
 
 static inline bool acl_rule_matches(const struct acl_rule *rule, const struct acl_identity *identity,
                                     const struct acl_topic *topic) {
-    if (topic->bytes.size < rule->prefix_size)
+    const struct acl_prefix *prefix = &rule->prefix;
+    if (topic->bytes.size < prefix->size)
         return false;
     uint64_t word = topic->first_word;
-    if (rule->prefix_size > sizeof word)
-        memcpy(&word, topic->bytes.at + rule->prefix_size - sizeof word, sizeof word);
-    return (word & rule->mask) == rule->word && acl_rule_matches_slowly(rule, identity, topic->bytes);
+    if (prefix->size > sizeof word)
+        memcpy(&word, topic->bytes.at + prefix->size - sizeof word, sizeof word);
+    return (word & prefix->mask) == prefix->word && acl_rule_matches_slowly(rule, identity, topic->bytes);
 }
 
 /* A pattern with "%u" says nothing to a client without username. */
@@ -100,6 +107,7 @@ static inline bool acl_rule_concerns(const struct acl_rule *rule, const struct a
 struct acl_common {
     const struct acl_identity *identity;
     struct span filter;
+    struct acl_prefix filter_prefix;
     uint32_t filter_level_count;
     bool filter_is_open;
     const struct acl_rule *rule;

@@ -84,7 +84,8 @@ static const struct {
     {LOG_KIND_UNSUBSCRIBE, "", LOG_NOTICE},
 };
 
-/* The format is the owner's, from the configuration, as in mosquitto; strftime can do no harm beyond `size`. */
+/* The format is the owner's, from the configuration, as in mosquitto; strftime can do no harm beyond `size`.
+ */
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 static size_t write_time(char *room, size_t size) {
     time_t now = time(NULL);

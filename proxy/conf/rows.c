@@ -81,10 +81,8 @@ const char *conf_row_nearest(struct span keyword) {
     char word[KEYWORD_SIZE];
     if (keyword.size == 0 || keyword.size >= sizeof word || span_has_byte(keyword, 0))
         return NULL;
-    for (size_t i = 0; i < keyword.size; i++) { /* Max-QoS is meant as max_qos */
-        uint8_t byte = keyword.at[i];
-        word[i] = (char)(byte == '-' ? '_' : byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte);
-    }
+    for (size_t i = 0; i < keyword.size; i++)
+        word[i] = (char)(keyword.at[i] >= 'A' && keyword.at[i] <= 'Z' ? keyword.at[i] | 0x20 : keyword.at[i]);
     word[keyword.size] = 0;
     const char *best = NULL;
     unsigned best_distance = (unsigned)(keyword.size / 3) + 1; /* a third of the letters may be wrong */

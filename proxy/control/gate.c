@@ -293,8 +293,10 @@ static bool write_pid(const struct conf *conf) {
 static bool start_workers(struct gate *gate) {
     struct bound_socket *sockets = calloc(gate->worker_count * gate->socket_count + 1, sizeof *sockets);
     gate->workers = calloc(gate->worker_count, sizeof *gate->workers);
-    if (sockets == NULL || gate->workers == NULL)
+    if (sockets == NULL || gate->workers == NULL) {
+        free(sockets);
         return false;
+    }
     /* From rows per address to rows per worker. */
     for (size_t i = 0; i < gate->worker_count; i++)
         for (size_t j = 0; j < gate->socket_count; j++)

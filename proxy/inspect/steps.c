@@ -100,6 +100,8 @@ enum inspect_result step_publish_head(struct inspector *inspector, struct inspec
         return step_more(bytes, publish->head_size);
     case MQTT_WHOLE: break;
     }
+    if (publish->head_size > INSPECT_HELD_MAX) /* whether it came whole must make no difference */
+        return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
     *is_bare = publish->topic.size == 0;
     if (publish->topic_alias == 0)
         return INSPECT_NEXT;

@@ -31,22 +31,39 @@ struct acl_marks acl_filter_marks(struct span filter) {
     return marks;
 }
 
-/* Finds prefix_size, has_prefix, level_count and is_open. */
-static void measure(struct acl_rule *rule) {
+/* Walks along a filter once. */
+static struct acl_prefix measure(struct span filter, bool is_pattern, uint32_t *level_count, bool *is_open) {
+    struct acl_prefix prefix = {.bytes = filter.at};
     bool is_in_prefix = true;
-    struct span rest = span_of(rule->filter, rule->size), level;
-    while (mqtt_topic_next_level(&rest, &level)) {
+    *level_count = 0;
+    *is_open = false;
+    for (struct span rest = filter, level; mqtt_topic_next_level(&rest, &level);) {
         if (is_hash(level)) {
-            rule->is_open = true;
+            *is_open = true;
             break;
         }
-        rule->level_count++;
-        is_in_prefix = is_in_prefix && !is_plus(level) && !(rule->is_pattern && is_mark(level));
+        ++*level_count;
+        is_in_prefix = is_in_prefix && !is_plus(level) && !(is_pattern && is_mark(level));
         if (is_in_prefix) {
-            rule->has_prefix = true;
-            rule->prefix_size = (uint32_t)(level.at - rule->filter + (ptrdiff_t)level.size);
+            prefix.is_any = true;
+            prefix.size = (uint32_t)(level.at - filter.at + (ptrdiff_t)level.size);
         }
     }
+    static const uint8_t ones[sizeof prefix.mask] = {255, 255, 255, 255, 255, 255, 255, 255};
+    size_t word_size = prefix.size < sizeof prefix.word ? prefix.size : sizeof prefix.word;
+    prefix.mask = acl_word(ones, word_size);
+    prefix.word = acl_word(filter.at + prefix.size - word_size, word_size);
+    prefix.first_word = acl_word(filter.at, word_size);
+    return prefix;
+}
+
+/* May two filters with these prefixes have topics in common? A quick test. */
+static bool prefixes_agree(const struct acl_prefix *a, const struct acl_prefix *b) {
+    const struct acl_prefix *shorter = a->size < b->size ? a : b, *longer = shorter == a ? b : a;
+    uint64_t word = longer->first_word;
+    if (shorter->size > sizeof word)
+        memcpy(&word, longer->bytes + shorter->size - sizeof word, sizeof word);
+    return (word & shorter->mask) == shorter->word;
 }
 
 struct acl_rule *acl_rule_create(struct arena *arena, struct span filter, enum acl_access access,
@@ -60,11 +77,7 @@ struct acl_rule *acl_rule_create(struct arena *arena, struct span filter, enum a
     rule->line = line;
     rule->is_pattern = is_pattern;
     rule->has_user_mark = is_pattern && acl_filter_marks(filter).has_user_text;
-    measure(rule);
-    static const uint8_t ones[sizeof rule->mask] = {255, 255, 255, 255, 255, 255, 255, 255};
-    size_t word_size = rule->prefix_size < sizeof rule->word ? rule->prefix_size : sizeof rule->word;
-    rule->mask = acl_word(ones, word_size);
-    rule->word = acl_word(rule->filter + rule->prefix_size - word_size, word_size);
+    rule->prefix = measure(span_of(rule->filter, rule->size), is_pattern, &rule->level_count, &rule->is_open);
     return rule;
 }
 
@@ -135,9 +148,9 @@ static bool levels_match(const struct acl_rule *rule, const struct acl_identity 
  * (MQTT 5.0 4.7.2-1), nor by a username or client id. */
 bool acl_rule_matches_slowly(const struct acl_rule *rule, const struct acl_identity *identity,
                              struct span topic) {
-    size_t prefix_size = rule->prefix_size;
+    size_t prefix_size = rule->prefix.size;
     struct span filter = span_of(rule->filter, rule->size);
-    if (!rule->has_prefix)
+    if (!rule->prefix.is_any)
         return !begins_with_dollar(topic) && levels_match(rule, identity, filter, topic);
     if (topic.size < prefix_size || memcmp(topic.at, rule->filter, prefix_size) != 0)
         return false;
@@ -153,12 +166,7 @@ bool acl_rule_matches_slowly(const struct acl_rule *rule, const struct acl_ident
 
 struct acl_common acl_common_begin(const struct acl_identity *identity, struct span filter) {
     struct acl_common common = {.identity = identity, .filter = filter};
-    for (struct span rest = filter, level; mqtt_topic_next_level(&rest, &level);) {
-        if (is_hash(level))
-            common.filter_is_open = true;
-        else
-            common.filter_level_count++;
-    }
+    common.filter_prefix = measure(filter, false, &common.filter_level_count, &common.filter_is_open);
     return common;
 }
 
@@ -237,6 +245,8 @@ static bool is_empty_topic(const struct acl_common *common) {
 
 bool acl_common_with(struct acl_common *common, const struct acl_rule *rule) {
     uint32_t asked = common->filter_level_count, ruled = rule->level_count;
+    if (!prefixes_agree(&common->filter_prefix, &rule->prefix))
+        return false;
     common->rule = rule;
     common->is_open = common->filter_is_open && rule->is_open;
     if (!common->filter_is_open)
@@ -263,11 +273,14 @@ bool acl_common_is_denied(const struct acl_common *common, uint32_t level_count,
                           const struct acl_rule *deny) {
     if (deny->is_open ? deny->level_count > level_count : deny->level_count != level_count)
         return false;
+    if (!prefixes_agree(&deny->prefix, &common->rule->prefix) ||
+        !prefixes_agree(&deny->prefix, &common->filter_prefix))
+        return false;
     struct walk walk = walk_begin(common);
     struct span rest = span_of(deny->filter, deny->size), level, named, literal;
     for (bool is_first = true; mqtt_topic_next_level(&rest, &level); is_first = false) {
         bool has_name = walk_step(common, &walk, &named);
-        if (is_first && has_name && begins_with_dollar(named) && !deny->has_prefix)
+        if (is_first && has_name && begins_with_dollar(named) && !deny->prefix.is_any)
             return false;
         if (is_hash(level))
             return true;

@@ -23,7 +23,7 @@ class Broker:
         self.process = None
 
     def start(self):
-        text = "listener %d 127.0.0.1\npersistence false\nlog_dest stdout\nlog_type all\n" % self.port
+        text = "listener %d 127.0.0.1\npersistence false\nlog_dest stderr\nlog_type all\n" % self.port
         text += "set_tcp_nodelay true\n"
         if "allow_anonymous" not in self.extra:
             text += "allow_anonymous true\n"

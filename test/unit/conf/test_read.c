@@ -226,6 +226,9 @@ static void per_listener_settings_part_the_listeners(void **state) {
                          ":1");
     expect_one("per_listener_settings true\nper_listener_settings false\n" OPEN, WARNING,
                ":2: per_listener_settings is true already");
+    outcome = expect_good("per_listener_settings true\nper_listener_settings false\n" OPEN);
+    assert_true(outcome.conf->per_listener_settings);
+    outcome_clear(&outcome);
     outcome = expect_clean("acl_file a\nper_listener_settings false\n" OPEN);
     outcome_clear(&outcome);
 }
@@ -326,6 +329,7 @@ static void wrong_lines_are_named(void **state) {
         /* keywords */
         {"max_conections 4", ERROR, ":4: 'max_conections' is no keyword; did you mean max_connections?"},
         {"Max-QoS 1", ERROR, "did you mean max_qos?"},
+        {"CAFILE x", ERROR, "did you mean cafile?"},
         {"zzzzzz 1", ERROR, ":4: 'zzzzzz' is no keyword; correct it or remove the line"},
         {"port\t1884", ERROR, ":4: a tab stands behind port, but only a space separates"},
         {"\tport 1884", ERROR, ":4: the line begins with a tab"},
@@ -451,6 +455,16 @@ static void good_lines_are_silent(void **state) {
         struct outcome outcome = expect_clean(lines);
         outcome_clear(&outcome);
     }
+}
+
+static void the_broker_is_named_once(void **state) {
+    (void)state;
+    struct outcome outcome =
+        expect_good(OPEN "persistence_file x\npersistence 1\nsys_interval 2\npersistence 0\n");
+    assert_string_equal(
+        outcome.findings.first->text,
+        TEST_PATH ":4: for the broker, without effect here: persistence_file, persistence, sys_interval");
+    outcome_clear(&outcome);
 }
 
 static void a_nul_or_a_mark_is_refused(void **state) {
@@ -594,6 +608,7 @@ int main(void) {
         cmocka_unit_test(backends_are_read),
         cmocka_unit_test(wrong_lines_are_named),
         cmocka_unit_test(good_lines_are_silent),
+        cmocka_unit_test(the_broker_is_named_once),
         cmocka_unit_test(a_nul_or_a_mark_is_refused),
         cmocka_unit_test(all_errors_are_collected),
         cmocka_unit_test(only_new_findings_refuse),

@@ -122,4 +122,57 @@ static inline void bad_samples_are_wrong(enum mqtt_direction direction) {
     assert_true(count > 50);
 }
 
+/* One row of the table of what may come when: a letter per packet type 0..15.
+ *     P passes, H is held until the CONNACK, C and S are CONNECT and the CONNACK, G says goodbye, X goes
+ * nowhere F first packet, D direction, T type, O order, 2 second CONNECT: WRONG for that */
+static inline void check_order_row(enum mqtt_direction direction, enum inspect_state state,
+                                   enum mqtt_version version, const char *row) {
+    const struct samples *samples = samples_load();
+    for (int type = 0; type < 16; type++) {
+        struct inspect_limits limits = driver_no_limits();
+        struct driver *driver = driver_create(&limits, NULL);
+        struct inspector *inspector = &driver->inspector;
+        inspector->state = state;
+        inspector->version = state == INSPECT_BEFORE_CONNECT ? MQTT_VERSION_NONE : version;
+        inspector->is_auth_open = true;
+        inspector->auth_method = span_of(memcpy(malloc(5), "SCRAM", 5), 5);
+        struct span bytes = SPAN_LITERAL("\0\0");
+        for (size_t i = samples->count; i-- > 0;)
+            if (samples->list[i].is_good && samples->list[i].bytes.at[0] >> 4 == type &&
+                samples->list[i].version == (type == MQTT_AUTH ? MQTT_VERSION_5 : version) &&
+                (type != MQTT_CONNACK || samples->list[i].bytes.at[3] == 0))
+                bytes = samples->list[i].bytes;
+        enum inspect_result result = driver_feed(driver, direction, bytes);
+        struct span out = driver_out(driver, direction);
+        size_t held = driver->ways[direction].held.size;
+        enum violation violation = inspector->violation;
+        char found = '?';
+        if (result == INSPECT_WRONG)
+            found = violation == VIOLATION_FIRST_PACKET       ? 'F'
+                    : violation == VIOLATION_PACKET_DIRECTION ? 'D'
+                    : violation == VIOLATION_PACKET_TYPE      ? 'T'
+                    : violation == VIOLATION_PACKET_ORDER     ? 'O'
+                    : violation == VIOLATION_SECOND_CONNECT   ? '2'
+                                                              : '!';
+        else if (result == INSPECT_GOODBYE)
+            found = 'G';
+        else if (result == INSPECT_PAUSE)
+            found = out.size == 0 && held == bytes.size ? 'H' : '!';
+        else if (result == INSPECT_MORE)
+            found = held != 0                   ? '!'
+                    : driver->connects == 1     ? 'C'
+                    : driver->starts == 1       ? 'S'
+                    : out.size == 0             ? 'X'
+                    : span_is_equal(out, bytes) ? 'P'
+                                                : '!';
+        if (found != row[type])
+            fail_msg("%s, state %d, version %d, %s: %c instead of %c",
+                     direction == MQTT_TO_BROKER ? "to the broker" : "to the device", state, version,
+                     mqtt_type_name((enum mqtt_type)type), found, row[type]);
+        if (result == INSPECT_WRONG)
+            assert_int_equal(out.size, 0);
+        driver_destroy(driver);
+    }
+}
+
 #endif

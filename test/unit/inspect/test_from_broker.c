@@ -6,9 +6,8 @@
 
 #include <cmocka.h>
 
-#include "unit/inspect/each_sample.h"
-/* the samples come first: the order table draws on them */
 #include "unit/inspect/conversation.h"
+#include "unit/inspect/each_sample.h"
 
 static struct small_policy policy;
 
@@ -308,7 +307,7 @@ static const struct subscription subscriptions[] = {
     {5, "ok/a:0 in/b:1", "ok/a:0 in/b:1", "00 87", "00 87", 2},
     /* all refused: the broker hears nothing */
     {3, "no/1:0 out/2:1", "", "", "80 80", 2},
-    {4, "no/1:0 out/2:1 #:2", "", "", "80 80 80", 2},
+    {4, "no/1:0 out/2:1 no/#:2", "", "", "80 80 80", 2},
     {5, "no/1:0 out/2:1 ok/secret:2", "", "", "87 87 87", 2},
     /* some refused, in every place */
     {4, "no/1:0 ok/a:1", "ok/a:1", "01", "80 01", 2},
@@ -457,7 +456,7 @@ static void test_longest_merge(void **state) {
                  subscribe_packet(MQTT_VERSION_311, 1, SPAN_NONE, "ok:0"));
     driver_feed(driver, MQTT_TO_DEVICE, bytes_of_hex("90 03 00 01 02 d0 00"));
     struct span out = driver_out(driver, MQTT_TO_DEVICE);
-    assert_int_equal(out.size, 4 + 2 + 2 + count - 2 + 2 - 0);
+    assert_int_equal(out.size, 4 + 2 + count + 2); /* header, id, codes, and the PINGRESP */
     assert_int_equal(out.at[6], 2);
     for (size_t i = 7; i < out.size - 2; i++)
         assert_int_equal(out.at[i], 0x80);

@@ -5,9 +5,8 @@
 
 #include <cmocka.h>
 
-#include "unit/inspect/each_sample.h"
-/* the samples come first: the order table draws on them */
 #include "unit/inspect/conversation.h"
+#include "unit/inspect/each_sample.h"
 
 static struct small_policy policy;
 
