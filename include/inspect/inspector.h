@@ -83,8 +83,7 @@ struct inspector {
     struct inspect_way from_device, from_broker;
     struct merge_list merges;
     struct span assigned_client_id; /* one that we made: told in the CONNACK; borrowed */
-    uint16_t keep_alive_s;          /* of the CONNECT as it went to the broker */
-    uint16_t server_keep_alive_s;   /* what the CONNACK told the device; 0: nothing */
+    uint16_t keep_alive_s;          /* of the CONNECT, then what the CONNACK says instead; 0: none */
     enum violation violation;
     uint8_t refused_reason;
     uint8_t connack_code;

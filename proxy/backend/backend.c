@@ -48,9 +48,13 @@ static void on_resolved(struct loop_lookup *lookup, int error, const struct addr
     struct backend *backend = (struct backend *)((char *)lookup - offsetof(struct backend, lookup));
     backend->is_resolving = false;
     if (error == 0 && !backend->is_literal) {
-        backend->count = count < BACKEND_ADDRESSES_MAX ? count : BACKEND_ADDRESSES_MAX;
-        memcpy(backend->addresses, addresses, backend->count * sizeof addresses[0]);
-        backend->preferred = 0;
+        count = count < BACKEND_ADDRESSES_MAX ? count : BACKEND_ADDRESSES_MAX;
+        /* What was learnt about which address answers stays, as long as they are the same. */
+        if (count != backend->count ||
+            memcmp(backend->addresses, addresses, count * sizeof addresses[0]) != 0)
+            backend->preferred = 0;
+        backend->count = count;
+        memcpy(backend->addresses, addresses, count * sizeof addresses[0]);
         backend->resolved_ms = loop_now_ms(backend->loop);
         backend->is_stale = false;
     }
@@ -92,8 +96,10 @@ void backend_cancel(struct backend_call *call) {
 }
 
 void backend_report(struct backend *backend, const struct backend_call *call, bool is_connected) {
-    if (!is_connected)
+    if (!is_connected) {
         backend->is_stale = true;
-    else if (backend->count != 0 && call->attempt > 0)
+        if (backend->count != 0)
+            backend->preferred = (backend->preferred + 1) % backend->count;
+    } else if (backend->count != 0 && call->attempt > 0)
         backend->preferred = (backend->preferred + call->attempt - 1) % backend->count;
 }

@@ -222,16 +222,6 @@ static void check_coming(const struct conf_listener *listener, struct findings *
                   "PEM file");
 }
 
-/* The most common surprise of mosquitto since 2.0: a listener that lets nobody in. */
-static void check_entry(const struct conf_listener *listener, struct findings *findings) {
-    bool takes_certificates = listener->use_identity_as_username || listener->use_subject_as_username;
-    if (!listener->allow_anonymous && listener->password_file == NULL && !takes_certificates)
-        AT_OPTION(
-            findings, FINDING_WARNING, listener, CONF_allow_anonymous,
-            "nobody can log in here, for allow_anonymous is false and there is no password_file; add one of "
-            "them");
-}
-
 /* A value that was set for all listeners is looked at once, not at each of them. */
 static void check_shared(const struct conf_listener *shared, struct findings *findings) {
     if (shared->max_packet_size > 0 && shared->max_packet_size < PACKET_SIZE_MIN)
@@ -269,7 +259,6 @@ static void check_listener(struct conf *conf, struct conf_listener *listener, st
     check_certificates(listener, findings);
     check_tls_version(listener, findings);
     check_coming(listener, findings);
-    check_entry(listener, findings);
     check_unix(listener, findings);
     bool is_own =
         listener->origins[CONF_auto_id_prefix].line != conf->shared.origins[CONF_auto_id_prefix].line ||

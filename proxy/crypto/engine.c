@@ -73,13 +73,22 @@ static void settle(struct engine *engine) {
         end(engine, ENGINE_BROKEN, TLS_TROUBLE_CERTIFICATE_MISSING);
 }
 
+/* OpenSSL says that it wants to read while there are bytes: it stopped between two records. */
+static bool is_to_go_on(const struct engine *engine, enum engine_state state, size_t size_before) {
+    return engine->state == state && engine->in.size != 0 && engine->in.size != size_before;
+}
+
 static void shake(struct engine *engine) {
-    ERR_clear_error();
-    int result = SSL_do_handshake(engine->ssl);
-    if (result == 1)
-        settle(engine);
-    else
-        judge(engine, result);
+    size_t before;
+    do {
+        before = engine->in.size;
+        ERR_clear_error();
+        int result = SSL_do_handshake(engine->ssl);
+        if (result == 1)
+            settle(engine);
+        else
+            judge(engine, result);
+    } while (is_to_go_on(engine, ENGINE_SHAKING, before));
 }
 
 /* Moves the first bytes aside until it is clear what they are. */

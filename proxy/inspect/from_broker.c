@@ -33,8 +33,8 @@ static void promise_keep_alive(struct inspector *inspector, struct promises *pro
     }
     promises->is_said[MQTT_PROP_SERVER_KEEP_ALIVE] = is_said;
     promises->value[MQTT_PROP_SERVER_KEEP_ALIVE] = value;
-    if (is_said) /* what the device must now keep to (3.2.2-21) */
-        inspector->server_keep_alive_s = (uint16_t)value;
+    if (is_said) /* what the device must now keep to, 0 meaning no keep alive (3.2.2-21) */
+        inspector->keep_alive_s = (uint16_t)value;
 }
 
 static void write_promises(struct writer *writer, const struct promises *promises) {

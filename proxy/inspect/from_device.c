@@ -209,7 +209,9 @@ static enum inspect_result take_packet(struct inspector *inspector, struct inspe
     if (inspector->state != INSPECT_BEFORE_CONNECT && frame->type == MQTT_CONNECT)
         return step_wrong(inspector, VIOLATION_SECOND_CONNECT);
     if (is_before_connack && frame->type != MQTT_AUTH && frame->type != MQTT_DISCONNECT)
-        return INSPECT_PAUSE;
+        /* With an authentication method nothing else may come before the CONNACK (MQTT 5.0 3.1.2-30). */
+        return inspector->auth_method.size != 0 ? step_wrong(inspector, VIOLATION_PACKET_ORDER)
+                                                : INSPECT_PAUSE;
     switch (frame->type) {
     case MQTT_CONNECT: return take_connect(inspector, bytes, frame);
     case MQTT_PUBLISH: return take_publish(inspector, bytes, frame, reply);

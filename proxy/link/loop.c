@@ -90,7 +90,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     for (struct addrinfo *one = found; one != NULL && count < LOOKUP_ADDRESSES_MAX; one = one->ai_next) {
         if (one->ai_addrlen > sizeof addresses[0].socket)
             continue;
-        addresses[count].size = one->ai_addrlen;
+        addresses[count] = (struct address){.size = one->ai_addrlen};
         memcpy(&addresses[count].socket, one->ai_addr, one->ai_addrlen);
         count++;
     }

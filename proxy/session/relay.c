@@ -130,6 +130,7 @@ static bool step(struct session *session, struct relay *relay, struct inspect_by
     case INSPECT_PAUSE: relay->need = 0; return false;
     case INSPECT_FLUSH: return true;
     case INSPECT_CONNECT:
+        relay->need = 0;
         session_on_connect(session, &connect, span_of(bytes->at, bytes->scanned));
         return false;
     case INSPECT_STARTED: session_on_started(session); return true;

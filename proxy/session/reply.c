@@ -17,6 +17,13 @@ static bool can_tell_connack(const struct session *session) {
            inspector->violation == VIOLATION_PROTOCOL_VERSION;
 }
 
+/* A reason that this packet may carry (MQTT 5.0 3.2.2.2, 3.14.2.1): the same row of ends.def serves both. */
+static uint8_t fitting(uint8_t reason, enum mqtt_type type) {
+    if (mqtt_reason_may_travel(reason, type, MQTT_TO_DEVICE))
+        return reason;
+    return type == MQTT_CONNACK ? MQTT_REASON_SERVER_UNAVAILABLE : MQTT_REASON_UNSPECIFIED_ERROR;
+}
+
 void session_tell(struct session *session, uint8_t reason) {
     struct inspector *inspector = &session->inspector;
     struct link *device = session->device;
@@ -25,10 +32,10 @@ void session_tell(struct session *session, uint8_t reason) {
     if (device == NULL || !device->is_open || reason == 0)
         return;
     if (can_tell_connack(session))
-        mqtt_write_connack(&writer, inspector->version, reason, SPAN_NONE);
+        mqtt_write_connack(&writer, inspector->version, fitting(reason, MQTT_CONNACK), SPAN_NONE);
     else if (session->is_started && inspector->version == MQTT_VERSION_5 &&
              inspector->state == INSPECT_OPEN && inspect_is_at_boundary(&inspector->from_broker))
-        mqtt_write_disconnect(&writer, inspector->version, reason, SPAN_NONE);
+        mqtt_write_disconnect(&writer, inspector->version, fitting(reason, MQTT_DISCONNECT), SPAN_NONE);
     if (writer_size(&writer) == 0)
         return;
     struct span pieces[2] = {heap_span(&session->from_broker.owed), writer_span(&writer)};

@@ -137,10 +137,7 @@ void session_end_all(struct session_host *host, enum session_end end) {
 /* ---- deadlines ---- */
 
 static uint64_t keep_alive_ms(const struct session *session) {
-    const struct inspector *inspector = &session->inspector;
-    uint16_t seconds =
-        inspector->server_keep_alive_s != 0 ? inspector->server_keep_alive_s : inspector->keep_alive_s;
-    return (uint64_t)seconds * 1500;
+    return (uint64_t)session->inspector.keep_alive_s * 1500;
 }
 
 static void on_silence(struct session *session, uint64_t now) {
@@ -161,7 +158,12 @@ static void on_due(struct deadline *deadline, uint64_t now) {
     switch (session->state) {
     case SESSION_SHAKING: session_end(session, SESSION_END_HANDSHAKE_TIMEOUT); return;
     case SESSION_GREETING: session_end(session, SESSION_END_CONNECT_TIMEOUT); return;
-    case SESSION_DIALING: count(session, METRIC_backend_dial_failures, 1); /* fallthrough */
+    case SESSION_DIALING:
+        count(session, METRIC_backend_dial_failures, 1);
+        session->host->report(session->host, &session->call,
+                              false); /* the next one begins with another address */
+        session_end(session, SESSION_END_BROKER_TIMEOUT);
+        return;
     case SESSION_CHECKING:
     case SESSION_WAITING: session_end(session, SESSION_END_BROKER_TIMEOUT); return;
     case SESSION_OPEN: on_silence(session, now); return;

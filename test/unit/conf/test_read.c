@@ -263,7 +263,6 @@ static void the_old_default_listener_is_read(void **state) {
 
 static void anonymous_depends_on_the_listeners(void **state) {
     (void)state;
-    expect_one("backend h\nlistener 1883\n", WARNING, ":2: nobody can log in here");
     struct outcome outcome = expect_good("backend h\nlistener 1883\n");
     assert_false(outcome.conf->listeners[0].allow_anonymous);
     outcome_clear(&outcome);
