@@ -16,6 +16,7 @@ struct backend_call {
      */
     void (*on_dialed)(struct backend_call *call, int error, struct link *link);
     unsigned attempt;                      /* addresses tried so far */
+    size_t start;                          /* the address that was tried first */
     struct backend_call *next, **previous; /* while waiting for a name */
 };
 

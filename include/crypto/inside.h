@@ -38,7 +38,7 @@ struct engine {
     struct identity *identity;
     uint8_t state;   /* enum engine_state */
     uint8_t trouble; /* enum tls_trouble */
-    bool was_open, is_said_goodbye;
+    bool was_open;
     bool is_tls; /* the first bytes were looked at */
     uint8_t first[HELLO_LOOK_SIZE];
     uint8_t first_count, first_given;

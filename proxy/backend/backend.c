@@ -27,8 +27,10 @@ void backend_set(struct backend *backend, struct loop *loop, const char *host, u
 static void dial(struct backend *backend, struct backend_call *call) {
     struct link *link = NULL;
     int error = -ENOENT;
+    if (call->attempt == 0)
+        call->start = backend->preferred;
     while (call->attempt < backend->count) {
-        size_t which = (backend->preferred + call->attempt++) % backend->count;
+        size_t which = (call->start + call->attempt++) % backend->count;
         error = link_dial(backend->loop, &backend->addresses[which], call->events, call->owner, &link);
         if (error == 0)
             break;
@@ -96,10 +98,9 @@ void backend_cancel(struct backend_call *call) {
 }
 
 void backend_report(struct backend *backend, const struct backend_call *call, bool is_connected) {
-    if (!is_connected) {
+    if (!is_connected)
         backend->is_stale = true;
-        if (backend->count != 0)
-            backend->preferred = (backend->preferred + 1) % backend->count;
-    } else if (backend->count != 0 && call->attempt > 0)
-        backend->preferred = (backend->preferred + call->attempt - 1) % backend->count;
+    /* The next one begins where this one got through, or behind where it did not. */
+    if (backend->count != 0 && call->attempt > 0)
+        backend->preferred = (call->start + call->attempt - (is_connected ? 1 : 0)) % backend->count;
 }

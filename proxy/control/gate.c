@@ -325,12 +325,6 @@ static size_t count_workers(const struct conf *conf) {
 
 static bool start(struct gate *gate) {
     const struct conf *conf = gate->generation->conf;
-    uint8_t key[16];
-    if (!random_fill(key, sizeof key)) {
-        log_error("The system gives no random bytes.");
-        return false;
-    }
-    hash_seed(key);
     raise_descriptors();
     gate->worker_count = count_workers(conf);
     gate->crowd.of_listener = calloc(gate->generation->terms_count, sizeof(int64_t));
@@ -375,6 +369,13 @@ int gate_run(const char *path, bool is_verbose) {
     gate = (struct gate){.path = path, .is_verbose = is_verbose, .started_s = time(NULL)};
     findings_init(&findings);
     signal(SIGPIPE, SIG_IGN);
+    /* Before anything is put into a table by its hash. */
+    uint8_t key[16];
+    if (!random_fill(key, sizeof key)) {
+        fprintf(stderr, "the system gives no random bytes\n");
+        return 1;
+    }
+    hash_seed(key);
     gate.loop = calloc(1, sizeof *gate.loop);
     gate.generation = gate.loop == NULL ? NULL : load(path, NULL, &findings);
     if (gate.generation == NULL) {

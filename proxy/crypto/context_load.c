@@ -76,7 +76,7 @@ static void set_version(struct loading *loading, SSL_CTX *ssl_ctx) {
  * suite would let in a device without the certificate that is required. */
 static void set_ciphers(struct loading *loading, SSL_CTX *ssl_ctx) {
     const char *ciphers = loading->settings->ciphers, *ciphers_tls13 = loading->settings->ciphers_tls13;
-    char list[CIPHERS_MAX_BYTES];
+    char list[CIPHERS_MAX_BYTES], groups[] = GROUPS; /* the macro wants them changeable */
     if ((size_t)snprintf(list, sizeof list, "%s:!aNULL:!eNULL", ciphers == NULL ? CIPHERS_TLS12 : ciphers) >=
             sizeof list ||
         SSL_CTX_set_cipher_list(ssl_ctx, list) != 1)
@@ -91,7 +91,7 @@ static void set_ciphers(struct loading *loading, SSL_CTX *ssl_ctx) {
             "ciphers_tls1.3 '%.200s' names a suite that this OpenSSL does not have; openssl ciphers -s "
             "-tls1_3 lists them",
             ciphers_tls13);
-    if (SSL_CTX_set1_groups_list(ssl_ctx, GROUPS) != 1)
+    if (SSL_CTX_set1_groups_list(ssl_ctx, groups) != 1)
         loading_say(loading, FINDING_ERROR, "this OpenSSL does not have the key exchange groups %s", GROUPS);
     ERR_clear_error();
 }

@@ -163,15 +163,14 @@ size_t engine_write(struct engine *engine, struct span plaintext, struct engine_
 }
 
 void engine_close(struct engine *engine, struct engine_out *out) {
-    bool was_closed_by_peer = engine->state == ENGINE_CLOSED && !engine->is_said_goodbye;
-    if (engine->was_open && (engine->state == ENGINE_OPEN || was_closed_by_peer)) {
+    bool is_said = (SSL_get_shutdown(engine->ssl) & SSL_SENT_SHUTDOWN) != 0;
+    if (engine->was_open && engine->state != ENGINE_BROKEN && !is_said) {
         ERR_clear_error();
         engine->out = out;
         SSL_shutdown(engine->ssl);
         engine->out = NULL;
         ERR_clear_error();
     }
-    engine->is_said_goodbye = true;
     if (engine->state != ENGINE_BROKEN)
         end(engine, ENGINE_CLOSED, TLS_TROUBLE_NONE);
 }

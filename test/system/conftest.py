@@ -107,8 +107,9 @@ def shared_backend_of():
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory):
-    """A mosquitto for all tests that do not end it; topics are kept apart by the tests."""
-    running = Broker(tmp_path_factory.mktemp("broker"), "max_queued_messages 0\n").start()
+    """A mosquitto for all tests that do not end it; topics are kept apart by the tests. 2.0.11 miscounts its
+    max_inflight_messages with QoS 2 in both directions, without any proxy too: none here."""
+    running = Broker(tmp_path_factory.mktemp("broker"), "max_queued_messages 0\nmax_inflight_messages 0\n").start()
     yield running
     running.stop()
 

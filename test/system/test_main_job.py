@@ -55,11 +55,20 @@ def test_will_of_a_killed_device(gate, words, topic, subscriber_of):
 
 def test_no_will_after_a_disconnect(gate, words, topic, subscriber_of):
     watcher = subscriber_of(gate.port, *words, "-t", topic, "-q", 1)
-    device = subscriber_of(gate.port, *words, "-t", "main/nothing", "--will-topic", topic, "--will-payload", "gone")
-    device.stop()
-    assert device.process.returncode == 0
+    device = subscriber_of(gate.port, *words, "-t", topic + "/end", "--will-topic", topic, "--will-payload", "gone", "-C", 1)
+    publish(gate.port, *words, "-t", topic + "/end", "-m", "end")
+    assert device.wait_end() == 0
     publish(gate.port, *words, "-t", topic, "-q", 1, "-m", "marker")
     assert watcher.wait(1) == [(topic, 1, 0, b"marker")], "the will was sent although the device said DISCONNECT"
+
+
+def test_will_asked_for_in_disconnect(gate, certs, topic, subscriber_of):
+    """mosquitto_sub -V mqttv5 says DISCONNECT with reason 0x04 when it is interrupted: the word arrives."""
+    words = ["-V", "mqttv5", "--cafile", certs.cafile]
+    watcher = subscriber_of(gate.port, *words, "-t", topic, "-q", 1)
+    device = subscriber_of(gate.port, *words, "-t", "main/nothing", "--will-topic", topic, "--will-payload", "gone")
+    device.stop()
+    assert watcher.wait(1) == [(topic, 0, 0, b"gone")]
 
 
 def test_will_when_the_program_ends(gate_of, broker, certs, words, topic, subscriber_of, port):
@@ -82,6 +91,9 @@ def test_one_mebibyte(gate, words, topic, subscriber_of, tmp_path, qos):
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_a_thousand_messages_in_order(gate, words, topic, subscriber_of, qos):
+    if "mqttv5" in words:
+        # libmosquitto 2.0.11 miscounts its Receive Maximum of 20 with QoS 2, without any proxy too.
+        words += ["-D", "CONNECT", "receive-maximum", "5000"]
     lines = [b"message %d" % number for number in range(1000)]
     subscriber = subscriber_of(gate.port, *words, "-t", topic, "-q", qos)
     publish(gate.port, *words, "-t", topic, "-q", qos, "-l", stdin=b"\n".join(lines) + b"\n")

@@ -93,8 +93,19 @@ def test_trap_same_subject(trap):
 
 
 def test_trap_wrong_key(trap):
+    openssl("genrsa", "-out", trap.certs / "mosqserv.key", 2048)
+    text = trap()
+    assert "mosqserv.key" in text and "not the key" in text
+
+
+def test_trap_key_of_the_ca(trap):
     shutil.copy(trap.certs / "mosqca.key", trap.certs / "mosqserv.key")
-    assert "match" in trap()
+    assert "key of the CA" in trap()
+
+
+def test_trap_certificate_of_the_ca(trap):
+    shutil.copy(trap.certs / "mosqca.crt", trap.certs / "mosqserv.crt")
+    assert "CA" in trap()
 
 
 def test_trap_expired(trap, tmp_path):

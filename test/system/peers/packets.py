@@ -246,9 +246,10 @@ class Packet:
             props = cursor.properties() if self.version == 5 else []
             self.will = {"props": props, "topic": cursor.binary().decode(), "payload": cursor.binary(),
                          "qos": flags >> 3 & 3, "retain": bool(flags & 0x20)}
-        if flags & 0x80:
+        is_old = self.version == 3  # 3.1 allows to leave out what the flags announce
+        if flags & 0x80 and (cursor.has_more() or not is_old):
             self.username = cursor.binary().decode()
-        if flags & 0x40:
+        if flags & 0x40 and (cursor.has_more() or not is_old):
             self.password = cursor.binary()
 
     def _read_connack(self, cursor, version):

@@ -149,6 +149,13 @@ static void a_mebibyte_each_way(void **state) {
     free(back);
 }
 
+static size_t little_step(size_t room) {
+    return room < 2000                          ? 37
+           : room >= 16384 && room < 16420      ? 1
+           : room < 16384 && room + 511 > 16384 ? 16384 - room
+                                                : 511;
+}
+
 /* Room of every size around one record: nothing is written beyond, nothing is lost. */
 static void little_room_to_write(void **state) {
     (void)state;
@@ -157,7 +164,7 @@ static void little_room_to_write(void **state) {
         struct pair pair = pair_of(plain, (struct client_wish){.version = versions[i]});
         assert_true(pair_shake(&pair));
         size_t taken_sum = 0, got_sum = 0;
-        for (size_t room = 0; room < 40000; room += room < 2000 ? 37 : 511) {
+        for (size_t room = 0; room < 40000; room += little_step(room)) {
             memset(guard, 0xA5, ENGINE_OUT_SIZE + 64);
             struct engine_out out = {guard, ENGINE_OUT_SIZE, ENGINE_OUT_SIZE - room};
             size_t taken = engine_write(pair.server, span_of(big, 65536), &out);
@@ -290,6 +297,10 @@ static void tickets_stay_with_their_listener(void **state) {
     struct tls_context *demanding = load(&settings);
     settings.crlfile = list_write("newer.crl", &ca, NULL, -60, 30 * CERT_DAY);
     struct tls_context *relisted = load(&settings);
+    settings.crlfile = certs_path("ca.crl");
+    settings.disable_client_cert_date_checks = true;
+    struct tls_context *lenient = load(&settings);
+    share_ticket_keys(lenient);
     share_ticket_keys(same);
     share_ticket_keys(elsewhere);
     share_ticket_keys(demanding);
@@ -305,12 +316,16 @@ static void tickets_stay_with_their_listener(void **state) {
         assert_true(is_resumed(demanding, ssl_ctx, versions[i], &device));
         assert_false(is_resumed(relisted, ssl_ctx, versions[i], &device));
         forget_session();
+        assert_false(is_resumed(lenient, ssl_ctx, versions[i], &device));
+        assert_false(is_resumed(demanding, ssl_ctx, versions[i], &device));
+        forget_session();
         SSL_CTX_free(ssl_ctx);
     }
     tls_context_drop(same);
     tls_context_drop(elsewhere);
     tls_context_drop(demanding);
     tls_context_drop(relisted);
+    tls_context_drop(lenient);
 }
 
 /* A certificate that has ended when its ticket comes back. One context that does not look at dates gives the
@@ -475,6 +490,49 @@ static void dates_may_be_ignored(void **state) {
     expect_trouble(context, (struct client_wish){0}, TLS_TROUBLE_CERTIFICATE_MISSING);
     cert_free(&cert);
     tls_context_drop(context);
+    /* The CA's own end is not forgiven. */
+    struct cert old_ca = cert_make(
+        (struct cert_wish){.name = "Old CA", .is_ca = true, .from_s = -99 * CERT_DAY, .until_s = -60});
+    settings.cafile = cert_write("old.crt", &old_ca);
+    settings.crlfile = NULL;
+    settings.now_s -= CERT_DAY; /* no finding */
+    settings.certfile = certs_path("server.crt");
+    struct findings findings;
+    findings_init(&findings);
+    context = tls_context_load(&settings, &findings);
+    findings_clear(&findings);
+    if (context == NULL)
+        fail_msg("not loaded");
+    cert = cert_make((struct cert_wish){.name = "x", .by = &old_ca});
+    expect_trouble(context, (struct client_wish){.cert = &cert}, TLS_TROUBLE_CERTIFICATE_EXPIRED);
+    cert_free(&cert);
+    cert_free(&old_ca);
+    tls_context_drop(context);
+}
+
+/* As with mosquitto, a CA between the root and the server may stand in cafile; a client that has the root
+ * only is satisfied, and the root itself is not sent. */
+static void the_chain_is_completed(void **state) {
+    (void)state;
+    struct cert middle = cert_make((struct cert_wish){.name = "middle", .is_ca = true, .by = &ca});
+    struct cert leaf = cert_make((struct cert_wish){.name = "leaf", .alt = "DNS:leaf", .by = &middle});
+    struct tls_settings settings = settings_of(false);
+    const X509 *authorities[] = {ca.x509, middle.x509};
+    settings.certfile = cert_write("leaf.crt", &leaf);
+    settings.keyfile = key_write("leaf.key", &leaf);
+    settings.cafile = certs_write("both.crt", authorities, 2);
+    struct tls_context *context = load(&settings);
+    for (size_t i = 0; i < 2; i++) {
+        struct pair pair =
+            pair_of(context, (struct client_wish){.version = versions[i], .cafile = certs_path("ca.crt")});
+        assert_true(pair_shake(&pair));
+        assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(pair.client)), 2);
+        talk(&pair);
+        pair_free(&pair);
+    }
+    tls_context_drop(context);
+    cert_free(&middle);
+    cert_free(&leaf);
 }
 
 /* A suite without certificates would be the way around require_certificate. */
@@ -530,7 +588,8 @@ static void application_protocols(void **state) {
     (void)state;
     static const struct {
         const char *offer, *chosen;
-    } samples[] = {{"\4mqtt", "mqtt"}, {"\2h2\10http/1.1\4mqtt", "mqtt"}, {"\2h2", ""}, {"\5mqttx", ""}};
+    } samples[] = {
+        {"\4mqtt", "mqtt"}, {"\2h2\10http/1.1\4mqtt", "mqtt"}, {"\2h2", ""}, {"\5mqttx", ""}, {"\4mqtx", ""}};
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         struct pair pair = pair_of(plain, (struct client_wish){.alpn = samples[i].offer});
         assert_true(pair_shake(&pair));
@@ -859,6 +918,7 @@ int main(void) {
         cmocka_unit_test(names_that_are_refused),
         cmocka_unit_test(lists_fail_closed),
         cmocka_unit_test(dates_may_be_ignored),
+        cmocka_unit_test(the_chain_is_completed),
         cmocka_unit_test(no_way_around_the_certificate),
         cmocka_unit_test(nothing_in_common),
         cmocka_unit_test(alerts_of_both_sides),

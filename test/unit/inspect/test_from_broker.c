@@ -89,7 +89,7 @@ static void test_connack_unchanged(void **state) {
     assert_bytes(driver_out(driver, MQTT_TO_DEVICE), connack);
     assert_int_equal(tally_read(&driver->tally.rows[METRIC_packets_rewritten]), 0);
     assert_int_equal(driver->inspector.from_device.aliases.max, 9);
-    assert_int_equal(driver->inspector.server_keep_alive_s, 59);
+    assert_int_equal(driver->inspector.keep_alive_s, 59);
     driver_destroy(driver);
     packets_forget();
 }

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -42,7 +43,11 @@ static void test_refused(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint8_t room[16];
         size_t size;
-        assert_false(base64_read(span_of_text(bad[i]), room, sizeof room, &size));
+        size_t bad_size = strlen(bad[i]);
+        uint8_t *exact = malloc(bad_size); /* so that the sanitizer sees every byte read too far */
+        memcpy(exact, bad[i], bad_size);
+        assert_false(base64_read(span_of(exact, bad_size), room, sizeof room, &size));
+        free(exact);
     }
     uint8_t room[16];
     size_t size;
