@@ -18,6 +18,8 @@
 
 /* Descriptors kept back for reading configuration and certificates at a reload, the log, and DNS. */
 #define DESCRIPTORS_RESERVED 12
+/* What a worker's loop opens for itself. */
+#define DESCRIPTORS_OF_WORKER 4
 /* Places for devices that only hear that there is no room. */
 #define DESCRIPTORS_CROWDED 6
 
@@ -169,6 +171,7 @@ static void raise_descriptors(void) {
     }
 }
 
+/* Before the workers start: they read the limits without a lock. */
 static void count_descriptors(struct gate *gate) {
     struct rlimit limit;
     int64_t used = 0, most = 1024;
@@ -179,6 +182,7 @@ static void count_descriptors(struct gate *gate) {
         closedir(folder);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         most = limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+    used += (int64_t)gate->worker_count * DESCRIPTORS_OF_WORKER;
     int64_t left = most - used - DESCRIPTORS_RESERVED;
     gate->crowd.descriptors_most = left > 0 ? left : 0;
     gate->crowd.descriptors_full = left > DESCRIPTORS_CROWDED ? left - DESCRIPTORS_CROWDED : 0;
@@ -339,10 +343,8 @@ static bool start(struct gate *gate) {
         return false;
     privilege_warn(gate->generation);
     catch_signals(gate);
-    if (!start_workers(gate))
-        return false;
     count_descriptors(gate);
-    return true;
+    return start_workers(gate);
 }
 
 static void clean_up(struct gate *gate) {

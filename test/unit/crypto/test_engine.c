@@ -495,14 +495,11 @@ static void dates_may_be_ignored(void **state) {
         (struct cert_wish){.name = "Old CA", .is_ca = true, .from_s = -99 * CERT_DAY, .until_s = -60});
     settings.cafile = cert_write("old.crt", &old_ca);
     settings.crlfile = NULL;
-    settings.now_s -= CERT_DAY; /* no finding */
-    settings.certfile = certs_path("server.crt");
     struct findings findings;
     findings_init(&findings);
     context = tls_context_load(&settings, &findings);
     findings_clear(&findings);
-    if (context == NULL)
-        fail_msg("not loaded");
+    assert_non_null(context); /* with a warning only */
     cert = cert_make((struct cert_wish){.name = "x", .by = &old_ca});
     expect_trouble(context, (struct client_wish){.cert = &cert}, TLS_TROUBLE_CERTIFICATE_EXPIRED);
     cert_free(&cert);

@@ -79,6 +79,24 @@ static inline struct inspect_limits driver_no_limits(void) {
     return (struct inspect_limits){.max_qos = 2, .retain_available = true, .max_topic_alias = 65535};
 }
 
+/* The big rooms are made once and used by one driver after the other. */
+struct driver_rooms {
+    uint8_t *bytes, *scratch, *reply;
+};
+static struct driver_rooms driver_spare_rooms;
+
+static inline void driver_take_rooms(struct driver *driver) {
+    struct driver_rooms rooms = driver_spare_rooms;
+    driver_spare_rooms = (struct driver_rooms){NULL, NULL, NULL};
+    if (rooms.bytes == NULL)
+        rooms =
+            (struct driver_rooms){malloc(DRIVER_ROOM), malloc(INSPECT_SCRATCH_SIZE), malloc(DRIVER_REPLY)};
+    DRIVER_MUST(rooms.bytes != NULL && rooms.scratch != NULL && rooms.reply != NULL);
+    driver->bytes = rooms.bytes;
+    driver->scratch = rooms.scratch;
+    driver->reply = rooms.reply;
+}
+
 static inline struct driver *driver_create(const struct inspect_limits *limits, const struct acl *acl) {
     struct driver *driver = calloc(1, sizeof *driver);
     DRIVER_MUST(driver != NULL);
@@ -90,10 +108,7 @@ static inline struct driver *driver_create(const struct inspect_limits *limits, 
     driver->spare = DRIVER_ROOM;
     driver->is_lazy = true;
     driver->ways[0].result = driver->ways[1].result = INSPECT_MORE;
-    driver->scratch = malloc(INSPECT_SCRATCH_SIZE);
-    driver->reply = malloc(DRIVER_REPLY);
-    driver->bytes = malloc(DRIVER_ROOM);
-    DRIVER_MUST(driver->bytes != NULL && driver->scratch != NULL && driver->reply != NULL);
+    driver_take_rooms(driver);
     return driver;
 }
 
@@ -104,9 +119,13 @@ static inline void driver_destroy(struct driver *driver) {
         free(driver->ways[i].out.at);
         free(driver->ways[i].answers.at);
     }
-    free(driver->bytes);
-    free(driver->scratch);
-    free(driver->reply);
+    if (driver_spare_rooms.bytes != NULL) {
+        free(driver->bytes);
+        free(driver->scratch);
+        free(driver->reply);
+    } else {
+        driver_spare_rooms = (struct driver_rooms){driver->bytes, driver->scratch, driver->reply};
+    }
     free(driver);
 }
 
