@@ -22,7 +22,7 @@ static void promise(struct promises *promises, const struct mqtt_props *props, e
         promises->is_changed = true;
 }
 
-static void promise_keep_alive(struct inspector *inspector, struct promises *promises,
+static void promise_keep_alive(const struct inspector *inspector, struct promises *promises,
                                const struct mqtt_props *props) {
     uint32_t max = inspector->limits.max_keepalive_s;
     uint32_t value = mqtt_props_number(props, MQTT_PROP_SERVER_KEEP_ALIVE, inspector->keep_alive_s);
@@ -33,8 +33,6 @@ static void promise_keep_alive(struct inspector *inspector, struct promises *pro
     }
     promises->is_said[MQTT_PROP_SERVER_KEEP_ALIVE] = is_said;
     promises->value[MQTT_PROP_SERVER_KEEP_ALIVE] = value;
-    if (is_said) /* what the device must now keep to, 0 meaning no keep alive (3.2.2-21) */
-        inspector->keep_alive_s = (uint16_t)value;
 }
 
 static void write_promises(struct writer *writer, const struct promises *promises) {
@@ -124,7 +122,6 @@ static enum inspect_result take_connack(struct inspector *inspector, struct insp
         /* Only 0 and 1 may be said (3.2.2.3.4); 2 is said by saying nothing. */
         promises.is_said[MQTT_PROP_MAXIMUM_QOS] = false;
     }
-    inspector->from_device.aliases.max = (uint16_t)promises.value[MQTT_PROP_TOPIC_ALIAS_MAXIMUM];
     if (promises.is_changed) {
         struct span packet = rewritten_connack(inspector, bytes, &connack, &promises);
         if (packet.size == 0)
@@ -135,6 +132,10 @@ static enum inspect_result take_connack(struct inspector *inspector, struct insp
     } else {
         step_pass(bytes, mqtt_frame_size(frame));
     }
+    /* Only now: a FLUSH above means that the CONNACK is judged once more. */
+    inspector->from_device.aliases.max = (uint16_t)promises.value[MQTT_PROP_TOPIC_ALIAS_MAXIMUM];
+    if (promises.is_said[MQTT_PROP_SERVER_KEEP_ALIVE]) /* 0 means no keep alive (3.2.2-21) */
+        inspector->keep_alive_s = (uint16_t)promises.value[MQTT_PROP_SERVER_KEEP_ALIVE];
     inspector->state = INSPECT_OPEN;
     return INSPECT_STARTED;
 }
