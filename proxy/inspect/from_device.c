@@ -59,7 +59,7 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
     uint32_t size_limit = inspector->limits.message_size_limit;
     if (verdict.is_allowed && size_limit != 0 && publish.payload_size > size_limit) {
         verdict = (struct verdict){.words = "the message is larger than message_size_limit"};
-        reason = MQTT_REASON_PACKET_TOO_LARGE;
+        reason = MQTT_REASON_QUOTA_EXCEEDED; /* PUBACK and PUBREC have no code for the size (3.4.2.1) */
     }
     if (verdict.is_allowed)
         return step_publish_pass(inspector, way, bytes, frame, &publish, is_bare);

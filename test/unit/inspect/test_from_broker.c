@@ -219,6 +219,25 @@ static void test_connack_chopped(void **state) {
     packets_forget();
 }
 
+/* Without room the CONNACK is judged again, and then as if for the first time. */
+static void test_connack_flushed(void **state) {
+    (void)state;
+    struct setup setup = setup_of(MQTT_VERSION_5, NULL);
+    setup.limits.max_keepalive_s = 30;
+    setup.limits.max_topic_alias = 3;
+    for (size_t spare = 0; spare < 12; spare++) {
+        struct driver *driver = driver_connect(&setup);
+        driver->spare = spare;
+        driver_feed(driver, MQTT_TO_DEVICE, connack_packet(MQTT_VERSION_5, 0, bytes_of_hex("22 00 05")));
+        assert_bytes(driver_out(driver, MQTT_TO_DEVICE), bytes_of_hex("20 09 00 00 06 13 00 1e 22 00 03"));
+        assert_int_equal(driver->ways[MQTT_TO_DEVICE].flush_count, spare < 3);
+        assert_int_equal(driver->inspector.keep_alive_s, 30);
+        assert_int_equal(driver->inspector.from_device.aliases.max, 3);
+        driver_destroy(driver);
+        packets_forget();
+    }
+}
+
 /* ---- deliveries ---- */
 
 static void test_deliveries(void **state) {
@@ -519,6 +538,7 @@ int main(void) {
         cmocka_unit_test(test_connack_assigned_client_id),
         cmocka_unit_test(test_connack_refusing),
         cmocka_unit_test(test_connack_chopped),
+        cmocka_unit_test(test_connack_flushed),
         cmocka_unit_test(test_deliveries),
         cmocka_unit_test(test_refused_delivery_of_qos_2),
         cmocka_unit_test(test_delivery_streams),
