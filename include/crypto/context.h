@@ -28,10 +28,16 @@ struct tls_context; /* counted references; given with one */
  * file missing, unreadable by this user, not PEM, a key in the place of a certificate and the other way,
  * encrypted key, key that does not match the certificate, certificate expired or not yet valid (error), soon
  * to expire (warning, 30 days), server certificate with the same subject as the CA that signed it (error:
- * OpenSSL clients fail with "self-signed certificate"), certificate without any name a client could check
- * (warning: neither subjectAltName nor common name), empty cafile or CRL, CRL expired (error: fails closed),
- * unknown ciphers or tls_version, require_certificate without cafile or capath. NULL when there were errors.
- */
+ * OpenSSL clients fail with "self-signed certificate"), certificate with only a common name or without any
+ * name (warnings), self-signed or a CA's or not made for servers (warnings), signed by another CA of the name
+ * of the one in cafile (warning), key readable by everybody (warning), too weak for OpenSSL's security level,
+ * empty cafile or CRL, CRL expired (error: fails closed), unknown ciphers or tls_version, require_certificate
+ * without cafile or capath. NULL when there were errors.
+ *
+ * As with mosquitto, CAs between the root and the server may stand in cafile instead of certfile, and of
+ * capath only the names count that `openssl rehash` makes (read now, not at each handshake). Tickets are
+ * bound to session_context, to the demands on certificates, the CAs and the CRL, and to keys of this context
+ * alone. */
 struct tls_context *tls_context_load(const struct tls_settings *settings, struct findings *findings);
 
 struct tls_context *tls_context_keep(struct tls_context *context);

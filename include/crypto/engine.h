@@ -37,19 +37,28 @@ enum engine_state {
 struct engine *engine_accept(struct tls_context *context);
 void engine_destroy(struct engine *engine); /* NULL is allowed */
 
-/* Hands in ciphertext (borrowed until the next engine_feed) and takes the handshake as far as it goes. What
- * the engine wants to say is appended to `out`. Afterwards call engine_read until it returns 0. */
+/* Hands in ciphertext (borrowed until engine_read returned 0) and takes the handshake as far as it goes. What
+ * the engine wants to say is appended to `out`, an alert after ENGINE_BROKEN too. Afterwards call engine_read
+ * until it returns 0: bytes of an earlier call that were not read to the end would be lost, so the next
+ * engine_feed ends such an engine (ENGINE_BROKEN, OTHER).
+ *
+ * Pass engine_feed and engine_read an `out` that was sent before: then 64 KiB of ciphertext never make the
+ * engine say more than fits. What does not fit ends it (ENGINE_BROKEN, FLOOD).
+ *
+ * Bytes that cannot be a ClientHello never reach OpenSSL and are not answered. */
 enum engine_state engine_feed(struct engine *engine, struct span ciphertext, struct engine_out *out);
 
-/* Decrypts into `room`: the bytes written, 0 when there is no more for now (or the state changed: look at
- * engine_state_of). All ciphertext that was fed is consumed once 0 came back: nothing waits outside OpenSSL.
+/* Decrypts into `room`, as many records as fit: the bytes written, 0 when there is no more for now (or the
+ * state changed: look at engine_state_of; it may have changed behind bytes that are good). All ciphertext
+ * that was fed is consumed once 0 came back: nothing waits outside OpenSSL.
  */
 size_t engine_read(struct engine *engine, uint8_t *room, size_t room_size, struct engine_out *out);
 
-/* Encrypts into `out` as many of the bytes as fit; returns how many were taken. */
+/* Encrypts into `out` as many of the bytes as fit, in records of 16 KiB; returns how many were taken: 0 when
+ * the room is too small for the next record or the engine is not ENGINE_OPEN. */
 size_t engine_write(struct engine *engine, struct span plaintext, struct engine_out *out);
 
-/* Appends close_notify (once). */
+/* Appends close_notify (once, and only after a handshake); ENGINE_CLOSED unless it was broken. */
 void engine_close(struct engine *engine, struct engine_out *out);
 
 enum engine_state engine_state_of(const struct engine *engine);

@@ -60,6 +60,13 @@ struct inspect_way {
     enum mqtt_direction direction;
     uint32_t payload_left; /* of the PUBLISH whose head is judged */
     bool is_cutting;       /* that payload is not passed */
+    /* Owed for the PUBLISH that is being cut, once its last byte is here: a sender that hears the answer
+     * before has not finished speaking. Type 0: nothing. */
+    struct {
+        int type;
+        uint16_t packet_id;
+        uint8_t reason;
+    } answer;
     struct alias_map aliases;
     struct id_set ours; /* QoS 2 packet ids of this way's PUBLISHes that we answered ourselves */
 };

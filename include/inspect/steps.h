@@ -35,11 +35,12 @@ enum inspect_result step_publish_head(struct inspector *inspector, struct inspec
 enum inspect_result step_publish_pass(struct inspector *inspector, struct inspect_way *way,
                                       struct inspect_bytes *bytes, const struct mqtt_frame *frame,
                                       const struct mqtt_publish *publish, bool is_bare);
-/* Cuts it out; answers QoS 1 and 2 to its sender. `reason` is told in version 5. */
+/* Cuts it out; QoS 1 and 2 are answered to its sender behind its last byte. `reason` is told in version 5. */
 enum inspect_result step_publish_cut(struct inspector *inspector, struct inspect_way *way,
-                                     struct inspect_bytes *bytes, const struct mqtt_frame *frame,
-                                     const struct mqtt_publish *publish, uint8_t reason,
-                                     struct writer *reply);
+                                     struct inspect_bytes *bytes, const struct mqtt_publish *publish,
+                                     uint8_t reason);
+/* Writes the answer that is due. */
+void step_answer(const struct inspector *inspector, struct inspect_way *way, struct writer *reply);
 /* A PUBREL: answered with PUBCOMP when its PUBLISH was cut out here, else passed. */
 void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct inspect_bytes *bytes,
                  const struct mqtt_frame *frame, uint16_t packet_id, struct writer *reply);

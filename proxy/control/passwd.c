@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <termios.h>
@@ -57,14 +58,24 @@ static void on_signal(int number) {
 static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 enum { ENDING_SIGNALS = sizeof ending_signals / sizeof ending_signals[0] };
 
+/* Lets the ending signals in while it waits for something to read, and at no other moment: one that came
+ * between a look at `caught` and a blocking read would be slept over. */
+static ssize_t read_byte(int file, const sigset_t *while_waiting, uint8_t *byte) {
+    struct pollfd wait_for = {.fd = file, .events = POLLIN};
+    if (while_waiting != NULL && ppoll(&wait_for, 1, NULL, while_waiting) < 0)
+        return -1;
+    return read(file, byte, 1);
+}
+
 /* One line without its end, byte by byte so that nothing behind it is taken. False at the end of input, at a
- * signal, for a line that is too long or holds a NUL byte; *fault says why, NULL for a signal. */
-static bool read_line(int file, struct secret *secret, const char **fault) {
+ * signal, for a line that is too long or holds a NUL byte; *fault says why, NULL for a signal.
+ * `while_waiting` is the signal mask to wait with, NULL when no signal is looked for. */
+static bool read_line(int file, const sigset_t *while_waiting, struct secret *secret, const char **fault) {
     secret->size = 0;
     *fault = NULL;
     for (;;) {
         uint8_t byte;
-        ssize_t got = read(file, &byte, 1);
+        ssize_t got = read_byte(file, while_waiting, &byte);
         if (got < 0 && errno == EINTR && caught == 0)
             continue;
         if (got < 0) {
@@ -89,21 +100,23 @@ static bool read_line(int file, struct secret *secret, const char **fault) {
     return true;
 }
 
-static bool ask(const char *question, struct secret *secret, const char **fault) {
+static bool ask(const char *question, const sigset_t *while_waiting, struct secret *secret,
+                const char **fault) {
     fputs(question, stderr);
     fflush(stderr);
-    bool is_read = read_line(STDIN_FILENO, secret, fault);
+    bool is_read = read_line(STDIN_FILENO, while_waiting, secret, fault);
     fputc('\n', stderr);
     return is_read;
 }
 
-static bool ask_twice(struct secret *secret, const char **fault) {
+static bool ask_twice(const sigset_t *while_waiting, struct secret *secret, const char **fault) {
     struct secret *again = malloc(sizeof *again);
     if (again == NULL) {
         *fault = "memory is out";
         return false;
     }
-    bool is_good = ask("Password: ", secret, fault) && ask("The same again: ", again, fault);
+    bool is_good = ask("Password: ", while_waiting, secret, fault) &&
+                   ask("The same again: ", while_waiting, again, fault);
     if (is_good && (secret->size != again->size || memcmp(secret->bytes, again->bytes, again->size) != 0)) {
         *fault = "the two passwords differ";
         is_good = false;
@@ -116,7 +129,12 @@ static bool ask_twice(struct secret *secret, const char **fault) {
 /* Whatever ends the asking, the terminal shows again what is typed. */
 static bool ask_terminal(const struct termios *shown, struct secret *secret, const char **fault) {
     struct sigaction before[ENDING_SIGNALS], action = {.sa_handler = on_signal};
+    sigset_t ending, mask;
+    sigemptyset(&ending);
+    for (int i = 0; i < ENDING_SIGNALS; i++)
+        sigaddset(&ending, ending_signals[i]);
     caught = 0;
+    sigprocmask(SIG_BLOCK, &ending, &mask);
     for (int i = 0; i < ENDING_SIGNALS; i++)
         sigaction(ending_signals[i], &action, &before[i]);
     struct termios hidden = *shown;
@@ -124,15 +142,17 @@ static bool ask_terminal(const struct termios *shown, struct secret *secret, con
     bool is_good = false;
     *fault = "cannot hide what is typed";
     if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) == 0)
-        is_good = ask_twice(secret, fault);
+        is_good = ask_twice(&mask, secret, fault);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, shown);
     for (int i = 0; i < ENDING_SIGNALS; i++)
         sigaction(ending_signals[i], &before[i], NULL);
     if (caught != 0) {
         *fault = NULL;
         is_good = false;
+        explicit_bzero(secret, sizeof *secret); /* SIGQUIT writes the memory to a file */
         raise(caught);
     }
+    sigprocmask(SIG_SETMASK, &mask, NULL); /* what was raised or came meanwhile ends us here */
     return is_good;
 }
 
@@ -149,7 +169,7 @@ static bool get_password(const struct request *request, struct secret *secret) {
     } else if (isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &shown) == 0) {
         is_good = ask_terminal(&shown, secret, &fault);
     } else {
-        is_good = read_line(STDIN_FILENO, secret, &fault);
+        is_good = read_line(STDIN_FILENO, NULL, secret, &fault);
     }
     if (is_good && secret->size == 0)
         fault = "a password may not be empty";

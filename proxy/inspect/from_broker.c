@@ -141,7 +141,7 @@ static enum inspect_result take_connack(struct inspector *inspector, struct insp
 }
 
 static enum inspect_result take_publish(struct inspector *inspector, struct inspect_bytes *bytes,
-                                        const struct mqtt_frame *frame, struct writer *reply) {
+                                        const struct mqtt_frame *frame) {
     struct inspect_way *way = &inspector->from_broker;
     struct mqtt_publish publish;
     bool is_bare;
@@ -155,7 +155,7 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
     step_tell_refusal(inspector, MQTT_PUBLISH, MQTT_TO_DEVICE, publish.topic, verdict);
     /* The broker hears a success, in the device's place: a refusal would only make it send the message
      * elsewhere or again. */
-    return step_publish_cut(inspector, way, bytes, frame, &publish, MQTT_REASON_SUCCESS, reply);
+    return step_publish_cut(inspector, way, bytes, &publish, MQTT_REASON_SUCCESS);
 }
 
 static enum inspect_result take_suback(struct inspector *inspector, struct inspect_bytes *bytes,
@@ -225,7 +225,7 @@ static enum inspect_result take_packet(struct inspector *inspector, struct inspe
     if (inspector->state == INSPECT_BEFORE_CONNACK && frame->type != MQTT_AUTH)
         return step_wrong(inspector, VIOLATION_PACKET_ORDER);
     switch (frame->type) {
-    case MQTT_PUBLISH: return take_publish(inspector, bytes, frame, reply);
+    case MQTT_PUBLISH: return take_publish(inspector, bytes, frame);
     case MQTT_SUBACK:
     case MQTT_UNSUBACK: return take_suback(inspector, bytes, frame);
     case MQTT_PINGRESP: step_pass(bytes, mqtt_frame_size(frame)); return INSPECT_NEXT;
@@ -245,6 +245,7 @@ enum inspect_result inspect_from_broker(struct inspector *inspector, struct insp
         }
         if ((size_t)(reply->end - reply->at) < INSPECT_REPLY_ROOM)
             return INSPECT_FLUSH;
+        step_answer(inspector, way, reply);
         struct mqtt_frame frame;
         enum inspect_result result;
         if (!step_frame(inspector, way, bytes, &frame, &result))

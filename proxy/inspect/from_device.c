@@ -43,7 +43,7 @@ static enum inspect_result take_connect(struct inspector *inspector, struct insp
 }
 
 static enum inspect_result take_publish(struct inspector *inspector, struct inspect_bytes *bytes,
-                                        const struct mqtt_frame *frame, struct writer *reply) {
+                                        const struct mqtt_frame *frame) {
     struct inspect_way *way = &inspector->from_device;
     struct mqtt_publish publish;
     bool is_bare;
@@ -69,7 +69,7 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
         inspector->refused_reason = reason;
         return INSPECT_REFUSED;
     }
-    return step_publish_cut(inspector, way, bytes, frame, &publish, reason, reply);
+    return step_publish_cut(inspector, way, bytes, &publish, reason);
 }
 
 struct judged_filters {
@@ -214,7 +214,7 @@ static enum inspect_result take_packet(struct inspector *inspector, struct inspe
                                                 : INSPECT_PAUSE;
     switch (frame->type) {
     case MQTT_CONNECT: return take_connect(inspector, bytes, frame);
-    case MQTT_PUBLISH: return take_publish(inspector, bytes, frame, reply);
+    case MQTT_PUBLISH: return take_publish(inspector, bytes, frame);
     case MQTT_SUBSCRIBE: return take_subscribe(inspector, bytes, frame, reply);
     case MQTT_UNSUBSCRIBE: {
         struct mqtt_subscribe unsubscribe;
@@ -242,6 +242,7 @@ enum inspect_result inspect_from_device(struct inspector *inspector, struct insp
         }
         if ((size_t)(reply->end - reply->at) < INSPECT_REPLY_ROOM)
             return INSPECT_FLUSH;
+        step_answer(inspector, way, reply);
         struct mqtt_frame frame;
         enum inspect_result result;
         if (!step_frame(inspector, way, bytes, &frame, &result))

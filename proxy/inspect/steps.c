@@ -55,6 +55,14 @@ static struct span rest_of(const struct inspect_bytes *bytes) {
     return span_of(bytes->at + bytes->scanned, bytes->filled - bytes->scanned);
 }
 
+/* The protocol level of a CONNECT that its fixed header already condemns, so that version 5 can be told why.
+ * Nine bytes behind the header hold either name and the level. */
+#define LEVEL_BYTES 9
+static void learn_version(struct inspector *inspector, struct span body) {
+    if (span_begins_with(body, SPAN_LITERAL("\0\4MQTT\5")))
+        inspector->version = MQTT_VERSION_5;
+}
+
 bool step_frame(struct inspector *inspector, const struct inspect_way *way, struct inspect_bytes *bytes,
                 struct mqtt_frame *frame, enum inspect_result *result) {
     struct span rest = rest_of(bytes);
@@ -64,7 +72,11 @@ bool step_frame(struct inspector *inspector, const struct inspect_way *way, stru
         return false;
     }
     switch (mqtt_frame_read(rest, inspector->version, way->direction, frame, &violation)) {
-    case MQTT_WRONG: *result = step_wrong(inspector, violation); return false;
+    case MQTT_WRONG:
+        if (violation == VIOLATION_PACKET_TRUNCATED && inspector->state == INSPECT_BEFORE_CONNECT)
+            learn_version(inspector, span_after(rest, frame->header_size));
+        *result = step_wrong(inspector, violation);
+        return false;
     case MQTT_MORE: *result = step_more(bytes, rest.size + 1); return false;
     case MQTT_WHOLE: break;
     }
@@ -72,6 +84,15 @@ bool step_frame(struct inspector *inspector, const struct inspect_way *way, stru
     size_t size = mqtt_frame_size(frame);
     if ((is_limited && size > inspector->limits.max_packet_size) ||
         (frame->type != MQTT_PUBLISH && size > INSPECT_HELD_MAX)) {
+        if (inspector->state == INSPECT_BEFORE_CONNECT) {
+            size_t enough =
+                frame->header_size + (frame->remaining < LEVEL_BYTES ? frame->remaining : LEVEL_BYTES);
+            if (rest.size < enough) {
+                *result = step_more(bytes, enough);
+                return false;
+            }
+            learn_version(inspector, span_after(rest, frame->header_size));
+        }
         *result = step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
         return false;
     }
@@ -157,27 +178,32 @@ enum inspect_result step_publish_pass(struct inspector *inspector, struct inspec
 }
 
 enum inspect_result step_publish_cut(struct inspector *inspector, struct inspect_way *way,
-                                     struct inspect_bytes *bytes, const struct mqtt_frame *frame,
-                                     const struct mqtt_publish *publish, uint8_t reason,
-                                     struct writer *reply) {
-    (void)frame;
-    bool is_new_alias = publish->topic_alias != 0;
-    if (is_new_alias && !alias_set(&way->aliases, publish->topic_alias, publish->topic, false))
+                                     struct inspect_bytes *bytes, const struct mqtt_publish *publish,
+                                     uint8_t reason) {
+    if (publish->topic_alias != 0 && !alias_set(&way->aliases, publish->topic_alias, publish->topic, false))
         return INSPECT_NO_MEMORY;
-    if (publish->qos == 1)
-        mqtt_write_ack(reply, inspector->version, MQTT_PUBACK, publish->packet_id, reason, SPAN_NONE);
     if (publish->qos == 2) {
-        mqtt_write_ack(reply, inspector->version, MQTT_PUBREC, publish->packet_id, reason, SPAN_NONE);
         /* A PUBREC that says no ends the exchange in version 5 (4.3.3-4); otherwise a PUBREL will come, for
          * us. */
         bool is_over = inspector->version == MQTT_VERSION_5 && reason >= 0x80;
         if (!is_over && !id_set_add(&way->ours, publish->packet_id))
             return INSPECT_NO_MEMORY;
     }
+    way->answer.type = publish->qos == 0 ? 0 : publish->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC;
+    way->answer.packet_id = publish->packet_id;
+    way->answer.reason = reason;
     step_cut(bytes, publish->head_size);
     way->payload_left = publish->payload_size;
     way->is_cutting = true;
     return INSPECT_NEXT;
+}
+
+void step_answer(const struct inspector *inspector, struct inspect_way *way, struct writer *reply) {
+    if (way->answer.type == 0)
+        return;
+    mqtt_write_ack(reply, inspector->version, (enum mqtt_type)way->answer.type, way->answer.packet_id,
+                   way->answer.reason, SPAN_NONE);
+    way->answer.type = 0;
 }
 
 void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct inspect_bytes *bytes,

@@ -370,7 +370,9 @@ static int run_on_terminal(const char *const *dialogue, bool *is_echo_left) {
     for (;;) {
         struct pollfd wait_for = {.fd = terminal, .events = POLLIN};
         ssize_t got = 0;
-        if (poll(&wait_for, 1, 10000) == 1)
+        if (poll(&wait_for, 1, 30000) == 0)
+            kill(child, SIGKILL); /* it would wait for ever, and so should we */
+        else
             got = read(terminal, complaints + size, sizeof complaints - 1 - size);
         if (got <= 0)
             break;

@@ -126,7 +126,7 @@ static inline void bad_samples_are_wrong(enum mqtt_direction direction) {
  *     P passes, H is held until the CONNACK, C and S are CONNECT and the CONNACK, G says goodbye, X goes
  * nowhere F first packet, D direction, T type, O order, 2 second CONNECT: WRONG for that */
 static inline void check_order_row(enum mqtt_direction direction, enum inspect_state state,
-                                   enum mqtt_version version, const char *row) {
+                                   enum mqtt_version version, bool has_method, const char *row) {
     const struct samples *samples = samples_load();
     for (int type = 0; type < 16; type++) {
         struct inspect_limits limits = driver_no_limits();
@@ -134,8 +134,10 @@ static inline void check_order_row(enum mqtt_direction direction, enum inspect_s
         struct inspector *inspector = &driver->inspector;
         inspector->state = state;
         inspector->version = state == INSPECT_BEFORE_CONNECT ? MQTT_VERSION_NONE : version;
-        inspector->is_auth_open = true;
-        inspector->auth_method = span_of(memcpy(malloc(5), "SCRAM", 5), 5);
+        if (has_method) {
+            inspector->is_auth_open = true;
+            inspector->auth_method = span_of(memcpy(malloc(5), "SCRAM", 5), 5);
+        }
         struct span bytes = SPAN_LITERAL("\0\0");
         for (size_t i = samples->count; i-- > 0;)
             if (samples->list[i].is_good && samples->list[i].bytes.at[0] >> 4 == type &&
@@ -153,6 +155,7 @@ static inline void check_order_row(enum mqtt_direction direction, enum inspect_s
                     : violation == VIOLATION_PACKET_TYPE      ? 'T'
                     : violation == VIOLATION_PACKET_ORDER     ? 'O'
                     : violation == VIOLATION_SECOND_CONNECT   ? '2'
+                    : violation == VIOLATION_AUTH_UNASKED     ? 'A'
                                                               : '!';
         else if (result == INSPECT_GOODBYE)
             found = 'G';

@@ -26,12 +26,15 @@ static void test_order(void **state) {
     for (int version = 3; version <= 5; version++) {
         bool is_5 = version == 5;
         enum mqtt_version which = (enum mqtt_version)version;
-        check_order_row(MQTT_TO_DEVICE, INSPECT_BEFORE_CONNECT, which, "FDFFFFFFFFFFFFFF");
-        check_order_row(MQTT_TO_DEVICE, INSPECT_BEFORE_CONNACK, which,
-                        is_5 ? "TDSOOOOODODODOOP" : "TDSOOOOODODODODT");
-        check_order_row(MQTT_TO_DEVICE, INSPECT_OPEN, which, is_5 ? "TDOPPPPPDPDPDPGP" : "TDOPPPPPDPDPDPDT");
-        check_order_row(MQTT_TO_DEVICE, INSPECT_OVER, which, "XXXXXXXXXXXXXXXX");
+        check_order_row(MQTT_TO_DEVICE, INSPECT_BEFORE_CONNECT, which, false, "FDFFFFFFFFFFFFFF");
+        check_order_row(MQTT_TO_DEVICE, INSPECT_BEFORE_CONNACK, which, false,
+                        is_5 ? "TDSOOOOODODODOOA" : "TDSOOOOODODODODT");
+        check_order_row(MQTT_TO_DEVICE, INSPECT_OPEN, which, false,
+                        is_5 ? "TDOPPPPPDPDPDPGA" : "TDOPPPPPDPDPDPDT");
+        check_order_row(MQTT_TO_DEVICE, INSPECT_OVER, which, false, "XXXXXXXXXXXXXXXX");
     }
+    check_order_row(MQTT_TO_DEVICE, INSPECT_BEFORE_CONNACK, MQTT_VERSION_5, true, "TDSOOOOODODODOOP");
+    check_order_row(MQTT_TO_DEVICE, INSPECT_OPEN, MQTT_VERSION_5, true, "TDOPPPPPDPDPDPGP");
 }
 
 /* ---- CONNACK ---- */

@@ -31,13 +31,16 @@ static void test_order(void **state) {
     enum mqtt_version version;
     for (EACH_VERSION(version)) {
         bool is_5 = version == MQTT_VERSION_5;
-        check_order_row(MQTT_TO_BROKER, INSPECT_BEFORE_CONNECT, version, "FCFFFFFFFFFFFFFF");
-        check_order_row(MQTT_TO_BROKER, INSPECT_BEFORE_CONNACK, version,
-                        is_5 ? "T2DHHHHHHDHDHDGP" : "T2DHHHHHHDHDHDGT");
-        check_order_row(MQTT_TO_BROKER, INSPECT_OPEN, version,
-                        is_5 ? "T2DPPPPPPDPDPDGP" : "T2DPPPPPPDPDPDGT");
-        check_order_row(MQTT_TO_BROKER, INSPECT_OVER, version, "XXXXXXXXXXXXXXXX");
+        check_order_row(MQTT_TO_BROKER, INSPECT_BEFORE_CONNECT, version, false, "FCFFFFFFFFFFFFFF");
+        check_order_row(MQTT_TO_BROKER, INSPECT_BEFORE_CONNACK, version, false,
+                        is_5 ? "T2DHHHHHHDHDHDGA" : "T2DHHHHHHDHDHDGT");
+        check_order_row(MQTT_TO_BROKER, INSPECT_OPEN, version, false,
+                        is_5 ? "T2DPPPPPPDPDPDGA" : "T2DPPPPPPDPDPDGT");
+        check_order_row(MQTT_TO_BROKER, INSPECT_OVER, version, false, "XXXXXXXXXXXXXXXX");
     }
+    /* With a method only AUTH and DISCONNECT may come before the CONNACK (MQTT 5.0 3.1.2-30). */
+    check_order_row(MQTT_TO_BROKER, INSPECT_BEFORE_CONNACK, MQTT_VERSION_5, true, "T2DOOOOOODODODGP");
+    check_order_row(MQTT_TO_BROKER, INSPECT_OPEN, MQTT_VERSION_5, true, "T2DPPPPPPDPDPDGP");
 }
 
 /* What a CONNECT tells the inspector. */
@@ -47,11 +50,9 @@ static void test_connect(void **state) {
     enum mqtt_version version;
     for (EACH_VERSION(version)) {
         struct driver *driver = driver_create(&limits, NULL);
-        struct span props = join(bytes_of_hex("11 00 00 00 01 22 00 07"), bytes_of_hex("15 00 02 61 62"));
+        struct span props = bytes_of_hex("11 00 00 00 01 22 00 07 15 00 02 61 62");
         struct span connect = connect_packet(version, props, "dev", 77);
-        struct span ping = bytes_of_hex("c0 00");
-        /* What follows at once waits for the CONNACK. */
-        assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, join(connect, ping)), INSPECT_PAUSE);
+        assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, connect), INSPECT_MORE);
         assert_bytes(driver_out(driver, MQTT_TO_BROKER), connect);
         assert_int_equal(driver->inspector.version, version);
         assert_int_equal(driver->inspector.keep_alive_s, 77);
@@ -60,9 +61,28 @@ static void test_connect(void **state) {
         assert_int_equal(driver->inspector.has_session_expiry, is_5);
         assert_int_equal(driver->inspector.from_broker.aliases.max, is_5 ? 7 : 0);
         assert_bytes(driver->inspector.auth_method, is_5 ? SPAN_LITERAL("ab") : SPAN_NONE);
+        driver_destroy(driver);
+        packets_forget();
+    }
+}
+
+/* What follows the CONNECT at once waits for the CONNACK, and is judged then. */
+static void test_early_packets(void **state) {
+    (void)state;
+    enum mqtt_version version;
+    for (EACH_VERSION(version)) {
+        struct inspect_limits limits = driver_no_limits();
+        struct driver *driver = driver_create(&limits, policy.acl);
+        struct span connect = connect_packet(version, SPAN_NONE, "dev", 77), ping = bytes_of_hex("c0 00");
+        struct span good = publish_packet(version, (struct publish_fields){.topic = "ok/1"});
+        struct span bad = publish_packet(version, (struct publish_fields){.topic = "no/1"});
+        struct span early = join(join(good, bad), ping);
+        assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, join(connect, early)), INSPECT_PAUSE);
+        assert_bytes(driver_out(driver, MQTT_TO_BROKER), connect);
+        assert_bytes(store_span(&driver->ways[MQTT_TO_BROKER].held), early);
         assert_int_equal(driver_feed(driver, MQTT_TO_DEVICE, connack_packet(version, 0, SPAN_NONE)),
                          INSPECT_MORE);
-        assert_bytes(driver_out(driver, MQTT_TO_BROKER), join(connect, ping));
+        assert_bytes(driver_out(driver, MQTT_TO_BROKER), join(connect, join(good, ping)));
         driver_destroy(driver);
         packets_forget();
     }
@@ -192,7 +212,7 @@ static void test_deny_disconnect(void **state) {
     driver_destroy(driver);
     driver = driver_open(&setup);
     assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, big), INSPECT_REFUSED);
-    assert_int_equal(driver->inspector.refused_reason, MQTT_REASON_PACKET_TOO_LARGE);
+    assert_int_equal(driver->inspector.refused_reason, MQTT_REASON_QUOTA_EXCEEDED);
     driver_destroy(driver);
     packets_forget();
 }
@@ -534,6 +554,7 @@ int main(void) {
         cmocka_unit_test(test_bad_samples_are_wrong),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_early_packets),
         cmocka_unit_test(test_connect_length),
         cmocka_unit_test(test_publish_allowed_and_not),
         cmocka_unit_test(test_refused_qos_0),
