@@ -119,7 +119,7 @@ fuzzers: $(addprefix build/fuzz/test/fuzz/,$(FUZZERS))
 fuzz: fuzzers ## run every fuzz target for FUZZ_SECONDS (30) each
 	@scripts/run-fuzzers build/fuzz/test/fuzz $(or $(FUZZ_SECONDS),30) $(or $(ONLY),$(FUZZERS))
 
-bench: all ## drawbridge, haproxy and nginx side by side: CPU time per message, handshake, memory (about ten minutes)
+bench: all ## drawbridge, haproxy and nginx side by side: CPU time per message, handshake, memory (six minutes)
 	scripts/bench
 
 lint: ## format, floors, static checks, stale generated files
@@ -154,4 +154,4 @@ clean: ## remove build/
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build/release build/asan build/tsan build/coverage build/fuzz -type f -name '*.d' 2>/dev/null)
