@@ -168,7 +168,7 @@ static bool place_listeners(struct generation *generation, const struct generati
         const struct conf_listener *open = running == NULL ? NULL : running->terms[i].listener;
         const struct conf_listener *found = open == NULL ? &conf->listeners[i] : find_listener(conf, open);
         char name[256];
-        if (found == NULL)
+        if (found == NULL && open != NULL)
             findings_add(
                 findings, FINDING_ERROR, open->file, open->line,
                 "%s is gone or moved in the new configuration; that needs a restart, and nothing is changed.",

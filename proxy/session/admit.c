@@ -89,17 +89,19 @@ static struct refusal judge_credentials(struct session *session, const struct mq
                                         bool *needs_check) {
     const struct terms *terms = session_terms(session);
     const struct conf_listener *listener = terms->listener;
+    /* An empty username is none, as in mosquitto and in the rules. */
+    bool is_nameless = !connect->has_username || connect->username.size == 0;
     if (terms->accounts == NULL) {
         /* The broker decides; but who wrote that anonymous devices may not come in is taken at his word. */
         bool is_said = listener->origins[CONF_allow_anonymous].line != 0;
-        if (is_said && !listener->allow_anonymous && !connect->has_username)
+        if (is_said && !listener->allow_anonymous && is_nameless)
             return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username, and allow_anonymous is false");
         return ADMITTED;
     }
     if (mqtt_props_has(&connect->props, MQTT_PROP_AUTHENTICATION_METHOD))
         return refuse(MQTT_REASON_BAD_AUTHENTICATION_METHOD,
                       "the password_file decides, not an authentication method");
-    if (!connect->has_username)
+    if (is_nameless)
         return listener->allow_anonymous
                    ? ADMITTED
                    : refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username, and allow_anonymous is false");
