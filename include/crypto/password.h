@@ -12,10 +12,6 @@
  * string: it ends at a NUL byte. False on any failure inside. */
 bool password_is_right(const struct account *account, struct span password);
 
-/* What it would cost to check a real account, for a user that does not exist, so that time tells nobody who
- * exists. */
-void password_waste_time(struct span password);
-
 /* Fills kind, iterations, a fresh 12-byte salt (readable by mosquitto 2.0 and 2.1) and the hash. False when
  * randomness or memory failed. */
 bool password_hash(struct account *account, struct span password);

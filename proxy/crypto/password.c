@@ -52,12 +52,6 @@ bool password_is_right(const struct account *account, struct span password) {
     return is_right;
 }
 
-void password_waste_time(struct span password) {
-    static const struct account nobody = {
-        .kind = ACCOUNT_PBKDF2, .iterations = PASSWORD_ITERATIONS, .salt_size = ACCOUNT_SALT_SIZE_SHORT};
-    (void)password_is_right(&nobody, password);
-}
-
 bool password_hash(struct account *account, struct span password) {
     account->kind = ACCOUNT_PBKDF2;
     account->iterations = PASSWORD_ITERATIONS;

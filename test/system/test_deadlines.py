@@ -7,6 +7,7 @@ import time
 import pytest
 
 from peers import packets as mqtt
+from peers.ports import free_port
 
 VERSIONS = [3, 4, 5]
 LATE_S = 10  # what a busy machine may add
@@ -188,7 +189,6 @@ def test_backend_that_cannot_be_routed(gate_of, port, device_of):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_backend_comes_back(gate_of, backend_of, port, device_of, version):
-    from peers.ports import free_port
     broker_port = free_port()
     gate_of("backend 127.0.0.1:%d\nlistener %d\n" % (broker_port, port))
     device = device_of(port, version=version)
@@ -259,14 +259,16 @@ def test_device_vanishes(gate_of, backend, port, device_of):
 
 
 def test_device_vanishes_before_the_connack(gate_of, backend, port, device_of):
+    """At the latest backend_timeout ends what is left of it."""
     backend.script = lambda connection, raw: b""
-    gate_of("backend 127.0.0.1:%d\nbackend_timeout 30s\nlistener %d\n" % (backend.port, port))
+    gate_of("backend 127.0.0.1:%d\nbackend_timeout 1s\nlistener %d\n" % (backend.port, port))
     device = device_of(port)
     device.send(mqtt.connect(4))
     connection = backend.wait_connection()
     connection.wait_packet(mqtt.CONNECT)
     device.kill()
-    connection.wait_closed(10)
+    connection.wait_closed(LATE_S)
+    assert connection.behind_connect() == b""
 
 
 def test_unix_backend(gate_of, tmp_path, port, device_of):

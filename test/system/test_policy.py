@@ -546,11 +546,9 @@ def test_max_packet_size(start, backend, version):
 
 
 def test_max_packet_size_counts_connect(start, backend):
-    """It is refused by its length alone, before its version is known: without an answer."""
     device_of = start("max_packet_size 100")
-    device = device_of(5, is_connected=False)
-    device.send(mqtt.connect(5, "x" * 100)[:20])
-    assert device.read_to_end() == [] and backend.count() == 0
+    refused(device_of, 5, 0x95, client_id="x" * 100)
+    assert backend.count() == 0
     assert device_of(5, "x" * 80).ping()
 
 
@@ -558,8 +556,8 @@ def test_maximum_of_held_packets(start, backend):
     """CONNECT, SUBSCRIBE and their like have a bound of their own, even without max_packet_size."""
     device_of = start("max_packet_size 0")
     device = device_of(5, is_connected=False)
-    device.send(b"\x10" + mqtt.varint(100001))
-    device.read_to_end()
+    device.send(b"\x10" + mqtt.varint(100001) + mqtt.connect(5, "x" * 100)[2:])
+    assert [one.reason for one in device.read_to_end()] == [0x95]
     device = device_of(5)
     device.send(b"\x82" + mqtt.varint(200000))
     assert [one.reason for one in device.read_to_end()] == [0x95]

@@ -27,8 +27,7 @@ class Authority:
             "[ca]\ndefault_ca = it\n[it]\ndatabase = %(f)s/index.txt\nnew_certs_dir = %(f)s\nrand_serial = yes\n"
             "certificate = %(f)s/ca.crt\nprivate_key = %(f)s/ca.key\ndefault_md = sha256\npolicy = any\n"
             "unique_subject = no\nemail_in_dn = no\npreserve = yes\ndefault_crl_days = 30\n"
-            "[any]\ncommonName = optional\norganizationName = optional\norganizationalUnitName = optional\n"
-            "countryName = optional\n" % {"f": self.folder})
+            "[any]\norganizationName = optional\norganizationalUnitName = optional\ncommonName = optional\n" % {"f": self.folder})
         self._key(self.key)
         openssl("req", "-new", "-x509", "-days", 365, "-key", self.key, "-out", self.crt, "-subj", "/CN=" + name,
                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")

@@ -76,10 +76,10 @@ class Device:
         """The next whole packet's bytes; None at the end of the stream."""
         end = time.monotonic() + timeout
         while True:
-            whole, _ = mqtt.split(self.buffer)
-            if whole:
-                self.buffer = self.buffer[len(whole[0]):]
-                return whole[0]
+            size = mqtt.size_of_first(self.buffer)
+            if size is not None and len(self.buffer) >= size:
+                raw, self.buffer = self.buffer[:size], self.buffer[size:]
+                return raw
             left = end - time.monotonic()
             if left <= 0:
                 raise TimeoutError("no packet came; there is %r" % self.buffer[:64])

@@ -298,21 +298,25 @@ class Packet:
     _read_auth = _read_disconnect
 
 
+def size_of_first(data):
+    """The size of the first packet, None when its fixed header is not there yet."""
+    size = 0
+    for position in range(1, 5):
+        if position >= len(data):
+            return None
+        byte = data[position]
+        size |= (byte & 0x7F) << 7 * (position - 1)
+        if not byte & 0x80:
+            return position + 1 + size
+    raise ValueError("a remaining length of five bytes: %s" % bytes(data[:8]).hex())
+
+
 def split(data):
     """(list of whole raw packets, rest)."""
-    found, at = [], 0
+    found, at, view = [], 0, memoryview(data)
     while True:
-        size, shift, position = 0, 0, at + 1
-        while True:
-            if position >= len(data) or shift > 21:
-                return found, data[at:]
-            byte = data[position]
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            position += 1
-            if not byte & 0x80:
-                break
-        if position + size > len(data):
-            return found, data[at:]
-        found.append(bytes(data[at:position + size]))
-        at = position + size
+        size = size_of_first(view[at:at + 5])
+        if size is None or at + size > len(data):
+            return found, bytes(view[at:])
+        found.append(bytes(view[at:at + size]))
+        at += size

@@ -39,6 +39,8 @@ static const struct admit_case cases[] = {
     /* anonymous: without a password_file the broker decides, unless the owner wrote it down */
     {"anonymous not mentioned", "", NULL, .sent = {DEV}},
     {"anonymous forbidden", "allow_anonymous false\n", NULL, .sent = {DEV}, .refused = {5, 0x87}},
+    {"anonymous forbidden, empty name", "allow_anonymous false\n", NULL, .sent = {DEV, USER("")},
+     .refused = {5, 0x87}},
     {"anonymous forbidden, named", "allow_anonymous false\n", NULL, .sent = {DEV, USER("ann")}},
     /* client ids */
     {"empty, 3.1.1 without clean session", ANYBODY, NULL, .sent = {.client_id = TEXT("")}, .refused = {2, 0},
