@@ -51,7 +51,7 @@ static inline void writer_u32(struct writer *writer, uint32_t value) {
 
 /* MQTT's length-prefixed string; longer than 65,535 bytes counts as full. */
 static inline void writer_string(struct writer *writer, struct span text) {
-    if (text.size > UINT16_MAX) {
+    if (text.size > UINT16_MAX || (size_t)(writer->end - writer->at) < 2 + text.size) {
         writer->is_full = true;
         return;
     }

@@ -39,9 +39,11 @@ static bool is_harmless(const uint8_t *at, size_t size) {
     if (size == 1)
         return at[0] >= 0x20 && at[0] != 0x7F && at[0] != '\\';
     if (size == 2)
-        return !(at[0] == 0xC2 && at[1] < 0xA0);
+        return !(at[0] == 0xC2 && at[1] < 0xA0) && !(at[0] == 0xD8 && at[1] == 0x9C);
     if (size == 3 && at[0] == 0xE2 && at[1] == 0x80)
         return !(at[2] >= 0x8B && at[2] <= 0x8F) && !(at[2] >= 0xA8 && at[2] <= 0xAE);
+    if (size == 3 && at[0] == 0xEF && at[1] == 0xBB && at[2] == 0xBF)
+        return false;
     if (size == 3 && at[0] == 0xE2 && at[1] == 0x81)
         return !(at[2] >= 0xA0 && at[2] <= 0xAF);
     return true;

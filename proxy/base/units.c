@@ -56,7 +56,7 @@ bool units_read_size_bytes(struct span text, uint64_t *value_bytes) {
 
 bool units_read_int(struct span text, int32_t *value) {
     char room[32]; /* longer numbers cannot fit 32 bit, but for leading zeros nobody writes */
-    if (text.size == 0 || text.size >= sizeof room || text.at[0] == ' ' || text.at[0] == '\t')
+    if (text.size == 0 || text.size >= sizeof room || text.at[0] <= ' ')
         return false;
     memcpy(room, text.at, text.size);
     room[text.size] = 0;

@@ -39,7 +39,8 @@ static int read_request_line(struct span line, struct http_request *request) {
         request->is_head = span_is_text(method, "HEAD");
         return request->is_head || span_is_text(method, "GET") ? 200 : 405;
     }
-    return span_begins_with(rest, SPAN_LITERAL(" HTTP/")) ? 505 : 400;
+    bool is_version = rest.size == 9 && span_begins_with(rest, SPAN_LITERAL(" HTTP/")) && rest.at[7] == '.';
+    return is_version ? 505 : 400;
 }
 
 static bool is_name(struct span name, const char *wanted) {

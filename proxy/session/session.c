@@ -267,8 +267,9 @@ static void dial(struct session *session) {
 struct check {
     struct loop_job job;
     struct session *session;
-    const struct account *account;   /* NULL: no such user */
-    const struct accounts *accounts; /* then one as costly as most is checked, so that time tells nobody who exists */
+    const struct account *account; /* NULL: no such user */
+    const struct accounts
+        *accounts; /* then one as costly as most is checked, so that time tells nobody who exists */
     bool is_right;
     size_t size;
     uint8_t password[];
