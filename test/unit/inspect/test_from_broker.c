@@ -396,6 +396,17 @@ static void test_subscribe_silent(void **state) {
     packets_forget();
 }
 
+/* Only what was refused waits for its SUBACK; a lowered QoS does not. */
+static void test_lowered_does_not_wait(void **state) {
+    (void)state;
+    struct setup setup = setup_of(MQTT_VERSION_311, policy.acl);
+    setup.limits.max_qos = 0;
+    struct span subscribe = subscribe_packet(MQTT_VERSION_311, 1, SPAN_NONE, "ok/a:1");
+    struct span lowered = subscribe_packet(MQTT_VERSION_311, 1, SPAN_NONE, "ok/a:0");
+    check_passes(&setup, MQTT_TO_BROKER, join(subscribe, subscribe), join(lowered, lowered), SPAN_NONE);
+    packets_forget();
+}
+
 /* SUBSCRIBE 1, 2 and 3 partly refused; the SUBACKs come in another order, with others between them. */
 static void test_several_merges(void **state) {
     (void)state;
@@ -547,6 +558,7 @@ int main(void) {
         cmocka_unit_test(test_delivery_streams),
         cmocka_unit_test(test_subscriptions),
         cmocka_unit_test(test_subscribe_silent),
+        cmocka_unit_test(test_lowered_does_not_wait),
         cmocka_unit_test(test_several_merges),
         cmocka_unit_test(test_merge_trouble),
         cmocka_unit_test(test_longest_merge),

@@ -95,7 +95,7 @@ static const struct fault faults[] = {
     {"topic a\0b\n", 10, "f:1: this line holds a NUL byte"},
     {"user u\0v\ntopic a\n", 17, "f:1: this line holds a NUL byte"},
     {"\xef\xbb\xbftopic a\n", 0,
-     "f:1: a line begins with topic, pattern, user or #, not with \"\xef\xbb\xbftopic\""},
+     "f:1: a line begins with topic, pattern, user or #, not with \"\\xEF\\xBB\\xBFtopic\""},
 };
 
 static void test_faults_are_errors(void **state) {

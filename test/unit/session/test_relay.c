@@ -146,6 +146,41 @@ static void test_owed_is_bounded(void **state) {
     say_goodbye(&talk);
 }
 
+/* The same the other way round: deliveries that are kept back while the device's own packet is under way, and
+ * a broker that reads none of our answers. */
+static void test_owed_to_the_broker_is_bounded(void **state) {
+    (void)state;
+    struct writer flood = packets_open();
+    for (unsigned i = 1; i <= 60000; i++) {
+        const uint8_t packet_[] = {0x32, 6, 0, 2, 'n', 'o', (uint8_t)(i >> 8), (uint8_t)i};
+        writer_bytes(&flood, span_of(packet_, sizeof packet_));
+    }
+    struct span deliveries = packets_close(&flood);
+    for (int is_slow = 0; is_slow < 2; is_slow++) {
+        struct talk talk = open_talk(MQTT_VERSION_311);
+        size_t before = fake_written(talk.broker).size;
+        struct span up = publish(MQTT_VERSION_311, "ok/1", 0, 0, payload_of(1000));
+        talk.broker->is_slow = is_slow;
+        if (!is_slow)
+            fake_say(talk.device, span_first(up, 500));
+        fake_say(talk.broker, deliveries);
+        assert_false(talk.broker->link.is_reading);
+        assert_true(talk_session(&talk)->from_device.owed.size <= 2 * SESSION_OWED_MAX);
+        assert_true(link_pending(&talk.broker->link) <= SESSION_OWED_MAX + LINK_ROOM_MIN + 64 * 1024);
+        talk.broker->is_slow = false;
+        fake_drain(talk.broker);
+        fake_say(talk.device, is_slow ? up : span_after(up, 500));
+        assert_true(talk.broker->link.is_reading);
+        fake_pump(talk.broker, SIZE_MAX);
+        assert_int_equal(talk.broker->delivered, talk.broker->in.size);
+        assert_int_equal(written_behind(talk.broker, before).size, up.size + 60000 * 4);
+        say_goodbye(&talk);
+        /* The talk forgets its packets, but these are needed again. */
+        packets_pooled = (size_t)(deliveries.at + deliveries.size - packets_pool);
+    }
+    packets_forget();
+}
+
 /* ---- back-pressure ---- */
 
 static void test_slow_broker(void **state) {
@@ -392,6 +427,7 @@ int main(void) {
         cmocka_unit_test(test_answer_does_not_wait),
         cmocka_unit_test(test_no_last_word_within_a_packet),
         cmocka_unit_test(test_owed_is_bounded),
+        cmocka_unit_test(test_owed_to_the_broker_is_bounded),
         cmocka_unit_test(test_slow_broker),
         cmocka_unit_test(test_slow_device),
         cmocka_unit_test(test_device_that_reads_no_answers),

@@ -16,6 +16,11 @@
     "$6$" SALT64 "$"                                                                                         \
     "wEYf8F4/yHDmlCt3YmMXwFi//Ux0IOce8NucN+r/9QAuqoVaYz7SU9131YSsyqLHn9NUpM/F4yTaDANhOFpYTQ=="
 
+/* the empty password */
+#define EMPTY_6                                                                                              \
+    "$6$yMnKy8zNzs/Q0dLT$"                                                                                   \
+    "siM2EpznaGYRahtVpA/Zxx4YaOuTvewIgPcpJPcS0DpjP8Ju/1a8CqknlojV81VVsyae7ptCDZdrxjd9wMaSzg=="
+
 static struct generation *open_doors, *with_passwords;
 
 static const enum mqtt_version versions[] = {MQTT_VERSION_31, MQTT_VERSION_311, MQTT_VERSION_5};
@@ -582,8 +587,10 @@ static void test_password_wrong(void **state) {
     (void)state;
     static const struct {
         const char *user, *password;
-    } rows[] = {{"ann", "Secret"},        {"ann", ""},     {"ann", NULL}, {"nobody", "secret"},
-                {"ann", "secret secret"}, {"bob", "secre"}};
+    } rows[] = {
+        {"ann", "Secret"}, {"ann", ""},   {"ann", NULL}, {"nobody", "secret"}, {"ann", "secret secret"},
+        {"bob", "secre"},  {"eve", NULL}, /* no password is not the empty password */
+        {"eve", "x"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t k = 0; k < 3; k++) {
             struct talk talk = talk_begin(with_passwords, versions[k]);
@@ -827,12 +834,34 @@ static void test_refused_publish_is_answered(void **state) {
     talk_end(&talk, SESSION_END_DEVICE_GOODBYE);
 }
 
+/* The room for topic aliases is used up: told in words that a DISCONNECT may carry. */
+static void test_out_of_alias_room(void **state) {
+    (void)state;
+    struct generation *generation = generation_of("backend 127.0.0.1:1883\nmax_packet_size 0\nlistener "
+                                                  "1884\nallow_anonymous true\nmax_topic_alias 100\n",
+                                                  NULL, NULL);
+    struct talk talk = talk_begin(generation, MQTT_VERSION_5);
+    generation_drop(generation);
+    talk_wait(&talk, SPAN_NONE, 60);
+    fake_say(talk.broker, connack_packet(MQTT_VERSION_5, 0, bytes_of_hex("22 00 64")));
+    static char topic[60001];
+    memset(topic, 't', sizeof topic - 1);
+    for (uint16_t alias = 1; alias <= 20 && !talk.device->link.is_closing; alias++)
+        fake_say(talk.device,
+                 publish_packet(MQTT_VERSION_5,
+                                (struct publish_fields){.topic = topic, .props = alias_prop(alias)}));
+    struct span last;
+    assert_int_equal(packets_in(fake_written(talk.device), MQTT_VERSION_5, MQTT_TO_DEVICE, &last), 2);
+    assert_int_equal(last.at[0], 0xe0);
+    talk_end(&talk, SESSION_END_NO_MEMORY);
+}
+
 static int create_generations(void **state) {
     (void)state;
     log_to_nowhere();
     open_doors = generation_of(TALK_CONF, NULL, NULL);
     with_passwords = generation_of("backend 127.0.0.1:1883\nlistener 1884\n", NULL,
-                                   "ann:" SECRET_7 "\nbob:" SECRET_6 "\n");
+                                   "ann:" SECRET_7 "\nbob:" SECRET_6 "\neve:" EMPTY_6 "\n");
     return 0;
 }
 
@@ -881,6 +910,7 @@ int main(void) {
         cmocka_unit_test(test_reload_everywhere),
         cmocka_unit_test(test_deny_disconnect),
         cmocka_unit_test(test_refused_publish_is_answered),
+        cmocka_unit_test(test_out_of_alias_room),
     };
     return cmocka_run_group_tests_name("session/session", tests, create_generations, drop_generations);
 }
