@@ -210,6 +210,9 @@ void relay_balance(struct session *session) {
             continue;
         if (session->state == SESSION_OPEN && links[i]->is_reading && !may_read[i])
             tally_add(&session->host->tally->rows[METRIC_backpressure_stops], 1);
+        if (i == 0 && may_read[i] && !links[i]->is_reading)
+            session->last_heard_ms =
+                session->host->now_ms(session->host); /* what it said meanwhile is still unread */
         link_read(links[i], may_read[i]);
     }
 }

@@ -115,6 +115,12 @@ static void test_edges(void **state) {
     turn(UINT64_C(1) << 50); /* a sleep of the machine */
     assert_int_equal(timers[4].fired, 0);
     assert_int_equal(wheel.count, 1);
+    /* A jump over a whole rotation leaves out no slot. */
+    for (size_t i = 0; i < COUNT; i++)
+        if (i != 4)
+            set(&timers[i], now + (WHEEL_SLOT_COUNT - 1 - i) * WHEEL_TICK_MS + 50);
+    turn((WHEEL_SLOT_COUNT + 20) * WHEEL_TICK_MS);
+    assert_int_equal(wheel.count, 1);
     /* Moved, not set twice. */
     set(&timers[4], now + 100);
     set(&timers[4], now + 500);
