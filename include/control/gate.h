@@ -38,7 +38,9 @@ char *gate_metrics(const struct gate *gate);
 int metrics_open(struct gate *gate, const struct conf_endpoint *where);
 void metrics_close(struct gate *gate);
 
-/* privilege.c: becomes the configured user when root. False (logged) when it must and cannot. */
+/* privilege.c: an error finding when the configured user does not exist. */
+void privilege_check(const struct conf *conf, struct findings *findings);
+/* Becomes the configured user when root. False (logged) when it must and cannot. */
 bool privilege_drop(const struct conf *conf);
 /* Warns of files that the user who we are now will not be able to read again. */
 void privilege_warn(const struct generation *generation);

@@ -57,7 +57,7 @@ struct acceptor {
 
 /* Bound sockets, not listening yet; a negative errno on failure. Several may be bound to one address
  * (SO_REUSEPORT). */
-int accept_bind_tcp(const struct address *address, const char *interface);
+int accept_bind_tcp(const struct address *address, const char *interface, bool is_first);
 int accept_bind_unix(const char *path);
 /* Listens on the descriptor, which is the acceptor's from now on. */
 int acceptor_open(struct acceptor *acceptor, struct loop *loop, int fd, bool is_unix);

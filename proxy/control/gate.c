@@ -48,7 +48,16 @@ static void log_findings(const struct findings *findings) {
 static struct generation *load(const char *path, const struct generation *running,
                                struct findings *findings) {
     struct conf *conf = conf_read(path, findings);
-    return conf == NULL ? NULL : generation_load(conf, running, findings);
+    if (conf == NULL)
+        return NULL;
+    size_t errors_before = findings->error_count;
+    privilege_check(conf, findings);
+    bool is_refused = findings->error_count != errors_before;
+    struct generation *generation = generation_load(conf, running, findings);
+    if (!is_refused)
+        return generation;
+    generation_drop(generation);
+    return NULL;
 }
 
 int gate_test(const char *path) {
@@ -85,7 +94,7 @@ static bool add_socket(struct gate *gate, size_t listener_index, const struct ad
     struct bound_socket *row = &gate->sockets[gate->socket_count * gate->worker_count];
     for (size_t i = 0; i < gate->worker_count; i++) {
         bool is_unix = listener->path != NULL;
-        int fd = !is_unix ? accept_bind_tcp(address, listener->bind_interface)
+        int fd = !is_unix ? accept_bind_tcp(address, listener->bind_interface, i == 0)
                  : i == 0 ? accept_bind_unix(listener->path)
                           : fcntl(row[0].fd, F_DUPFD_CLOEXEC, 3);
         if (fd < 0) {

@@ -236,9 +236,9 @@ static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct
 
 int metrics_open(struct gate *gate, const struct conf_endpoint *where) {
     struct address address;
-    int fd = address_read(&address, where->host, where->port) ? accept_bind_tcp(&address, NULL)
+    int fd = address_read(&address, where->host, where->port) ? accept_bind_tcp(&address, NULL, true)
              : strcmp(where->host, "localhost") == 0 && address_read(&address, "127.0.0.1", where->port)
-                 ? accept_bind_tcp(&address, NULL)
+                 ? accept_bind_tcp(&address, NULL, true)
                  : -EINVAL;
     if (fd >= 0) {
         gate->metrics = calloc(1, sizeof *gate->metrics);

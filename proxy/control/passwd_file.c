@@ -1,4 +1,5 @@
 #include "control/passwd_file.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -228,9 +229,12 @@ static bool edit(struct editing *editing) {
     if (text == NULL)
         return complain(editing, "memory is out");
     bool is_done = false;
-    if (editing->change->hash == NULL && !found)
-        complain(editing, "has no such user");
-    else
+    if (editing->change->hash == NULL && !found) {
+        char user[TEXT_QUOTED_SIZE], words[TEXT_QUOTED_SIZE + 32];
+        snprintf(words, sizeof words, "has no user %s",
+                 text_quote(user, sizeof user, editing->change->username));
+        complain(editing, words);
+    } else
         is_done = replace(editing, text, size);
     free(text);
     return is_done;

@@ -10,14 +10,18 @@
  * "nobody". */
 static const char *const default_users[] = {"drawbridge", "mosquitto", "nobody"};
 
+void privilege_check(const struct conf *conf, struct findings *findings) {
+    const struct conf_origin origin = conf->origins[CONF_user];
+    if (origin.line != 0 && getpwnam(conf->user) == NULL)
+        findings_add(findings, FINDING_ERROR, origin.file, origin.line,
+                     "there is no user %s on this system; make it (useradd --system %s) or name another.",
+                     conf->user, conf->user);
+}
+
 static const struct passwd *find_user(const struct conf *conf) {
     const struct conf_origin origin = conf->origins[CONF_user];
-    if (origin.line != 0) {
-        const struct passwd *user = getpwnam(conf->user);
-        if (user == NULL)
-            log_error("%s:%u: there is no user %s on this system.", origin.file, origin.line, conf->user);
-        return user;
-    }
+    if (origin.line != 0)
+        return getpwnam(conf->user); /* privilege_check has looked */
     for (size_t i = 0; i < sizeof default_users / sizeof default_users[0]; i++) {
         const struct passwd *user = getpwnam(default_users[i]);
         if (user != NULL)

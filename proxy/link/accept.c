@@ -18,13 +18,13 @@ static int fail(int fd) {
     return error;
 }
 
-int accept_bind_tcp(const struct address *address, const char *interface) {
+static int bind_tcp(const struct address *address, const char *interface, bool is_shared) {
     int family = address->socket.any.sa_family, on = 1;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0)
+        (is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0))
         return fail(fd);
     if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
         return fail(fd);
@@ -34,6 +34,16 @@ int accept_bind_tcp(const struct address *address, const char *interface) {
     if (bind(fd, &address->socket.any, address->size) < 0)
         return fail(fd);
     return fd;
+}
+
+int accept_bind_tcp(const struct address *address, const char *interface, bool is_first) {
+    if (is_first) {
+        int fd = bind_tcp(address, interface, false);
+        if (fd < 0)
+            return fd;
+        close(fd);
+    }
+    return bind_tcp(address, interface, true);
 }
 
 int accept_bind_unix(const char *path) {

@@ -8,6 +8,7 @@ import time
 from peers import packets as mqtt
 from peers import samples
 from peers.device import Device
+from peers.gate import release_program
 
 
 def test_storm_of_few_names(gate_of, broker, certs, tls, port):
@@ -183,9 +184,8 @@ def test_damaged_tls(gate_of, backend_of, certs, tls, port):
 def test_memory_does_not_creep(gate_of, backend_of, port):
     """Thousands of refused packets leave nothing behind (the release build's figure; leaks proper are the asan
     build's affair, at the end of every test)."""
-    from peers.gate import release_program
-    backend = backend_of(lambda connection, raw: None)
-    gate = gate_of("backend 127.0.0.1:%d\nconnection_messages false\nlog_type error\nlistener %d 127.0.0.1\n" % (backend.port, port),
+    backend = backend_of()
+    gate = gate_of("backend 127.0.0.1:%d\nconnection_messages false\nlistener %d 127.0.0.1\n" % (backend.port, port),
                    binary=release_program())
     bad = [sample for sample in samples.load("bad", "to_broker") if sample.version == 5]
 
@@ -197,7 +197,7 @@ def test_memory_does_not_creep(gate_of, backend_of, port):
                 device.send(sample.raw if is_connect else mqtt.connect(5) + sample.raw)
                 device.read_to_end()
 
-    run(500)
+    run(4000) # until all buffers of both workers have been used once
     before = gate.memory_kib()
     run(2000)
     assert gate.memory_kib() - before < 1024

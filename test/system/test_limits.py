@@ -1,5 +1,5 @@
 """Many devices and few descriptors."""
-import re
+import os
 import resource
 import select
 import socket
@@ -71,7 +71,7 @@ class ManyBackend:
                     del self.socks[number]
                     sock.close()
                 elif data[0] >> 4 == mqtt.CONNECT:
-                    sock.send(mqtt.connack(4))
+                    sock.send(mqtt.connack(mqtt.Packet(mqtt.split(data)[0][0], 4).version))
                 elif data[0] >> 4 == mqtt.PINGREQ:
                     sock.send(mqtt.pingresp())
         poll.close()
@@ -144,7 +144,6 @@ def test_devices_on_both_workers(gate_of, load, many_files, many_backend, certs,
 
 
 def tasks(gate):
-    import os
     return os.listdir("/proc/%d/task" % gate.pid)
 
 

@@ -1,4 +1,6 @@
 """drawbridge passwd: files that mosquitto reads, and the other way round."""
+import base64
+import hashlib
 import os
 import re
 import subprocess
@@ -6,7 +8,7 @@ import subprocess
 import pytest
 
 from peers import packets as mqtt
-from peers.gate import run
+from peers.gate import program, run
 
 
 @pytest.fixture
@@ -69,8 +71,6 @@ def test_standard_input(path, gate_of, backend_of, port, device_of):
 
 def test_sha512_of_old_files(path, gate_of, backend_of, port, device_of):
     """$6$: one SHA-512 over password and salt."""
-    import base64
-    import hashlib
     salt = bytes(range(12))
     digest = hashlib.sha512(b"secret" + salt).digest()
     path.write_text("old:$6$%s$%s\n" % (base64.b64encode(salt).decode(), base64.b64encode(digest).decode()))
@@ -146,7 +146,7 @@ def test_written_as_a_whole(path, tmp_path):
 def test_many_at_once(path):
     """Writers that meet wait for each other; nobody is lost."""
     good("-c", "-b", path, "first", "x")
-    running = [subprocess.Popen([run.__globals__["program"](), "passwd", "-b", str(path), "user%d" % number, "x"], stderr=subprocess.PIPE)
+    running = [subprocess.Popen([program(), "passwd", "-b", str(path), "user%d" % number, "x"], stderr=subprocess.PIPE)
                for number in range(20)]
     for process in running:
         assert process.wait(60) == 0, process.stderr.read()

@@ -453,6 +453,7 @@ def test_alias_above_the_maximum(start, backend, number):
     assert device.answer.prop(mqtt.ALIAS_MAXIMUM) == 3
     device.send(mqtt.publish(5, "t", "x", props=alias(number)))
     assert [one.reason for one in device.read_to_end()] == [0x94]
+    backend.wait_connection().wait_closed()
     assert backend.wait_connection().behind_connect() == b""
 
 
@@ -462,6 +463,7 @@ def test_alias_that_was_never_set(start, backend):
     device = device_of(5)
     device.send(mqtt.publish(5, "", "x", props=alias(1)))
     assert [one.kind for one in device.read_to_end()] == [mqtt.DISCONNECT]
+    backend.wait_connection().wait_closed()
     assert backend.wait_connection().behind_connect() == b""
 
 
@@ -516,6 +518,7 @@ def test_max_qos(start, backend, version, most):
     device.publish("t", "fine", most, 1)
     device.send(mqtt.publish(version, "t", "x", most + 1, 2))
     assert [one.reason for one in device.read_to_end()] == ([0x9B] if version == 5 else [])
+    backend.wait_connection().wait_closed()
     assert len(backend.wait_connection().of_kind(mqtt.PUBLISH)) == 1
 
 
@@ -527,6 +530,7 @@ def test_retain_available(start, backend, version):
         assert device.answer.prop(mqtt.RETAIN_AVAILABLE) == 0
     device.send(mqtt.publish(version, "t", "x", retain=True))
     assert [one.reason for one in device.read_to_end()] == ([0x9A] if version == 5 else [])
+    backend.wait_connection().wait_closed()
     assert backend.wait_connection().of_kind(mqtt.PUBLISH) == []
 
 
