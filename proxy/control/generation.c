@@ -142,8 +142,8 @@ static bool is_same_text(const char *a, const char *b) {
 /* The listener of the new configuration that stands where a running one does. */
 static const struct conf_listener *find_listener(const struct conf *conf,
                                                  const struct conf_listener *running) {
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        const struct conf_listener *one = &conf->listeners[i];
+    const struct conf_listener *end = conf->listeners + conf->listener_count;
+    for (const struct conf_listener *one = conf->listeners; one != NULL && one < end; one++) {
         if (one->port == running->port && is_same_text(one->address, running->address) &&
             is_same_text(one->path, running->path) &&
             is_same_text(one->bind_interface, running->bind_interface) &&

@@ -79,6 +79,7 @@ class Connection:
                     self.backend.answer(self, raw)
         except (OSError, ValueError):
             pass
+        self.close()
         self.is_closed.set()
         with self.changed:
             self.changed.notify_all()
