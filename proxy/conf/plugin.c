@@ -213,8 +213,10 @@ void plugin_resolve(const struct plugins *plugins, struct arena *arena, struct f
         if (plugin->value == NULL)
             REFUSE(&place, "this plugin has no file to read; add plugin_opt_%s FILE below it",
                    known[plugin->kind].option);
+        char room[TEXT_QUOTED_SIZE];
         if (plugin->uses == NULL && plugin->name != NULL)
-            WARN(&place, "no listener uses this plugin; add plugin_use %s below a listener", plugin->name);
+            WARN(&place, "no listener uses this plugin; add plugin_use %s below a listener",
+                 text_quote(room, sizeof room, span_of_text(plugin->name)));
         for (const struct plugin_use *use = plugin->uses; use != NULL; use = use->next)
             resolve_use(plugin, use, arena, findings);
     }

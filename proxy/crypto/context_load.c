@@ -75,10 +75,11 @@ static void set_version(struct loading *loading, SSL_CTX *ssl_ctx) {
 /* Suites without encryption or without a certificate are never offered, whatever `ciphers` says: an anonymous
  * suite would let in a device without the certificate that is required. */
 static void set_ciphers(struct loading *loading, SSL_CTX *ssl_ctx) {
-    const char *ciphers = loading->settings->ciphers, *ciphers_tls13 = loading->settings->ciphers_tls13;
+    const char *wanted = loading->settings->ciphers;
+    const char *ciphers = wanted == NULL ? CIPHERS_TLS12 : wanted,
+               *ciphers_tls13 = loading->settings->ciphers_tls13;
     char list[CIPHERS_MAX_BYTES], groups[] = GROUPS; /* the macro wants them changeable */
-    if ((size_t)snprintf(list, sizeof list, "%s:!aNULL:!eNULL", ciphers == NULL ? CIPHERS_TLS12 : ciphers) >=
-            sizeof list ||
+    if ((size_t)snprintf(list, sizeof list, "%s:!aNULL:!eNULL", ciphers) >= sizeof list ||
         SSL_CTX_set_cipher_list(ssl_ctx, list) != 1)
         loading_say(loading, FINDING_ERROR, "ciphers '%.200s' names no cipher that this OpenSSL has%s",
                     ciphers,
