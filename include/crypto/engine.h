@@ -54,6 +54,10 @@ enum engine_state engine_feed(struct engine *engine, struct span ciphertext, str
  */
 size_t engine_read(struct engine *engine, uint8_t *room, size_t room_size, struct engine_out *out);
 
+/* Would engine_read return 0 for sure? Nothing of what was fed is left, in front of OpenSSL or in it, so the
+ * question costs less than the answer. False says nothing. */
+bool engine_is_drained(const struct engine *engine);
+
 /* Encrypts into `out` as many of the bytes as fit, in records of 16 KiB; returns how many were taken: 0 when
  * the room is too small for the next record or the engine is not ENGINE_OPEN. */
 size_t engine_write(struct engine *engine, struct span plaintext, struct engine_out *out);

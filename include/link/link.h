@@ -50,6 +50,7 @@ struct link_verbs {
     int (*write)(struct link *link, const struct span *pieces, size_t count);
     void (*read_start)(struct link *link);
     void (*read_stop)(struct link *link);
+    bool (*is_ended)(struct link *link);
     void (*close)(struct link *link, enum link_manner manner);
 };
 
@@ -78,6 +79,11 @@ static inline void link_read(struct link *link, bool is_wanted) {
         return;
     link->is_reading = is_wanted;
     (is_wanted ? link->verbs->read_start : link->verbs->read_stop)(link);
+}
+
+/* Has the peer closed its side? Known also while its last bytes are not read yet; costs a system call. */
+static inline bool link_is_ended(struct link *link) {
+    return link->verbs->is_ended(link);
 }
 
 /* After this only on_closed comes. */

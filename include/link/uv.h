@@ -22,9 +22,19 @@ int loop_init(struct loop *loop, void *owner);
 /* After uv_run came back; all handles must be closed or closing. */
 void loop_close(struct loop *loop);
 
+struct wire;
+
+/* Plain or TLS: where the socket's bytes go, what becomes of them, and the verbs of the link. */
+struct wire_kind {
+    struct link_verbs verbs;
+    struct link_room (*room)(struct wire *wire);
+    void (*on_bytes)(struct wire *wire, struct span bytes);
+};
+
 /* The socket side of a link: one TCP or unix handle and what waits to be sent. */
 struct wire {
     struct link link; /* first: a link of ours is a wire */
+    const struct wire_kind *kind;
     struct loop *loop;
     union {
         uv_handle_t handle;
@@ -65,9 +75,10 @@ void acceptor_close(struct acceptor *acceptor);
 /* Makes the wire a TLS link. False when memory is out. */
 bool wire_secure(struct wire *wire, struct tls_context *context);
 
-extern const struct link_verbs wire_plain_verbs, wire_secure_verbs;
+extern const struct wire_kind wire_plain_kind, wire_secure_kind;
 
 struct wire *wire_create(struct loop *loop, bool is_unix);
+void wire_set_kind(struct wire *wire, const struct wire_kind *kind);
 /* Closes at once, however it was being closed. */
 void wire_cut(struct wire *wire);
 /* Closes a wire that never had an owner: nobody is told. */
@@ -76,6 +87,9 @@ void wire_drop(struct wire *wire);
 int wire_send(struct wire *wire, const struct span *pieces, size_t count);
 /* Closes when all is sent, at the latest when the linger time is over. */
 void wire_close(struct wire *wire, enum link_manner manner);
-void wire_read_start(struct wire *wire, uv_alloc_cb on_alloc, uv_read_cb on_read);
+/* The verbs that both kinds share. */
+void wire_read_start(struct link *link);
+void wire_read_stop(struct link *link);
+bool wire_is_ended(struct link *link);
 
 #endif

@@ -136,9 +136,15 @@ size_t engine_read(struct engine *engine, uint8_t *room, size_t room_size, struc
             break;
         }
         filled += count;
+        if (engine_is_drained(engine))
+            break;
     }
     engine->out = NULL;
     return filled;
+}
+
+bool engine_is_drained(const struct engine *engine) {
+    return engine->in.size == 0 && SSL_has_pending(engine->ssl) == 0;
 }
 
 size_t engine_write(struct engine *engine, struct span plaintext, struct engine_out *out) {

@@ -8,9 +8,11 @@
 #include "link/uv.h"
 
 #define BACKLOG 4096
-/* Seconds of silence before the kernel asks whether the device is still there; MQTT's own keep alive may be
- * off. */
-#define TCP_KEEPALIVE_S 60
+/* Seconds of silence before the kernel asks whether the device is still there, seconds between its questions,
+ * and how many go without an answer; MQTT's own keep alive may be off. */
+#define TCP_KEEPALIVE_S       60
+#define TCP_KEEPALIVE_EVERY_S 10
+#define TCP_KEEPALIVE_COUNT   6
 
 static int fail(int fd) {
     int error = -errno;
@@ -18,15 +20,25 @@ static int fail(int fd) {
     return error;
 }
 
+static bool set(int fd, int level, int option, int value) {
+    return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/* What is set here the accepted sockets inherit, without a system call each. */
+static bool set_for_devices(int fd) {
+    return set(fd, IPPROTO_TCP, TCP_NODELAY, 1) && set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+           set(fd, IPPROTO_TCP, TCP_KEEPIDLE, TCP_KEEPALIVE_S) &&
+           set(fd, IPPROTO_TCP, TCP_KEEPINTVL, TCP_KEEPALIVE_EVERY_S) &&
+           set(fd, IPPROTO_TCP, TCP_KEEPCNT, TCP_KEEPALIVE_COUNT);
+}
+
 static int bind_tcp(const struct address *address, const char *interface, bool is_shared) {
-    int family = address->socket.any.sa_family, on = 1;
+    int family = address->socket.any.sa_family;
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        (is_shared && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0))
-        return fail(fd);
-    if (family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) < 0)
+    if (!set(fd, SOL_SOCKET, SO_REUSEADDR, 1) || (is_shared && !set(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
+        (family == AF_INET6 && !set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1)) || !set_for_devices(fd))
         return fail(fd);
     if (interface != NULL &&
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface, (socklen_t)strlen(interface)) < 0)
@@ -88,10 +100,6 @@ static void on_connection(uv_stream_t *stream, int status) {
     }
     struct address address;
     peer_of(wire, acceptor->is_unix, &address);
-    if (!acceptor->is_unix) {
-        uv_tcp_nodelay(&wire->uv.tcp, 1);
-        uv_tcp_keepalive(&wire->uv.tcp, 1, TCP_KEEPALIVE_S);
-    }
     wire->link.is_open = true;
     acceptor->on_accept(acceptor, wire, &address);
 }
@@ -116,7 +124,7 @@ void acceptor_close(struct acceptor *acceptor) {
 
 bool wire_secure(struct wire *wire, struct tls_context *context) {
     wire->link.engine = engine_accept(context);
-    wire->link.verbs = &wire_secure_verbs;
+    wire_set_kind(wire, &wire_secure_kind);
     wire->link.is_open = false;
     return wire->link.engine != NULL;
 }

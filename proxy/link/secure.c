@@ -14,22 +14,21 @@ static int flush(struct wire *wire) {
     return wire_send(wire, &bytes, 1);
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
-    (void)suggested;
-    struct wire *wire = handle->data;
-    *buffer = uv_buf_init((char *)wire->loop->ciphertext, LOOP_READ_SIZE);
+static struct link_room secure_room(struct wire *wire) {
+    return (struct link_room){wire->loop->ciphertext, LOOP_READ_SIZE};
 }
 
-/* Hands plaintext over until the engine has no more. The room takes all of one read, so this goes round once,
- * and a second time to hear that there is nothing left. */
+/* Hands plaintext over until the engine has no more. The room takes all of one read, so this goes round once.
+ */
 static void pump(struct wire *wire) {
     struct link *link = &wire->link;
     for (;;) {
         struct link_room room = link->events->on_room(link);
         size_t filled = 0, count;
-        while (filled < room.size && (count = engine_read(link->engine, room.at + filled, room.size - filled,
-                                                          &wire->loop->out)) > 0)
+        do {
+            count = engine_read(link->engine, room.at + filled, room.size - filled, &wire->loop->out);
             filled += count;
+        } while (count != 0 && filled < room.size && !engine_is_drained(link->engine));
         int error = flush(wire);
         if (filled > 0)
             link->events->on_bytes(link, filled);
@@ -40,17 +39,9 @@ static void pump(struct wire *wire) {
     }
 }
 
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
-    struct wire *wire = stream->data;
+static void secure_bytes(struct wire *wire, struct span bytes) {
     struct link *link = &wire->link;
-    if (count == 0)
-        return;
-    if (count < 0) {
-        link->events->on_end(link, count == UV_EOF ? 0 : (int)count);
-        return;
-    }
-    enum engine_state state =
-        engine_feed(link->engine, span_of(buffer->base, (size_t)count), &wire->loop->out);
+    enum engine_state state = engine_feed(link->engine, bytes, &wire->loop->out);
     int error = flush(wire);
     if (error < 0) {
         link->events->on_end(link, error);
@@ -89,14 +80,6 @@ static int secure_write(struct link *link, const struct span *pieces, size_t cou
     return flush(wire);
 }
 
-static void secure_read_start(struct link *link) {
-    wire_read_start((struct wire *)link, on_alloc, on_read);
-}
-
-static void secure_read_stop(struct link *link) {
-    uv_read_stop(&((struct wire *)link)->uv.stream);
-}
-
 static void secure_close(struct link *link, enum link_manner manner) {
     struct wire *wire = (struct wire *)link;
     if (manner == LINK_POLITELY) {
@@ -110,4 +93,5 @@ static void secure_close(struct link *link, enum link_manner manner) {
     wire_close(wire, was_open || manner == LINK_POLITELY ? manner : LINK_AT_ONCE);
 }
 
-const struct link_verbs wire_secure_verbs = {secure_write, secure_read_start, secure_read_stop, secure_close};
+const struct wire_kind wire_secure_kind = {
+    {secure_write, wire_read_start, wire_read_stop, wire_is_ended, secure_close}, secure_room, secure_bytes};

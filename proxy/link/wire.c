@@ -7,6 +7,8 @@
  *                     waiting (behind it)
  */
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,12 +55,17 @@ static void on_linger_over(struct deadline *deadline, uint64_t now_ms) {
     close_handle((struct wire *)((char *)deadline - offsetof(struct wire, linger)));
 }
 
+void wire_set_kind(struct wire *wire, const struct wire_kind *kind) {
+    wire->kind = kind;
+    wire->link.verbs = &kind->verbs;
+}
+
 struct wire *wire_create(struct loop *loop, bool is_unix) {
     struct wire *wire = calloc(1, sizeof *wire);
     if (wire == NULL)
         return NULL;
     wire->loop = loop;
-    wire->link.verbs = &wire_plain_verbs;
+    wire_set_kind(wire, &wire_plain_kind);
     wire->linger.on_due = on_linger_over;
     int result = is_unix ? uv_pipe_init(&loop->uv, &wire->uv.pipe, 0) : uv_tcp_init(&loop->uv, &wire->uv.tcp);
     if (result < 0) {
@@ -79,17 +86,69 @@ void wire_drop(struct wire *wire) {
     uv_close(&wire->uv.handle, on_dropped);
 }
 
-static void discard_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+/* ---- reading ---- */
+
+/* A link that is to rest stays armed until something comes: most rests, such as the one while the broker is
+ * dialled, are over before, and cost no system call. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     (void)suggested;
     struct wire *wire = handle->data;
-    *buffer = uv_buf_init((char *)wire->loop->ciphertext, LOOP_READ_SIZE);
+    struct link_room room = {NULL, 0};
+    if (wire->link.is_closing)
+        room = (struct link_room){wire->loop->ciphertext, LOOP_READ_SIZE}; /* thrown away */
+    else if (wire->link.is_reading)
+        room = wire->kind->room(wire);
+    *buffer = uv_buf_init((char *)room.at, (unsigned)room.size);
 }
 
-static void discard_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
-    (void)buffer;
-    if (count < 0)
-        close_handle(stream->data);
+/* Something came while nobody wants to read. What the peer said stays in the kernel; that it has gone is
+ * told. */
+static void rest(struct wire *wire) {
+    uint8_t byte;
+    uv_os_fd_t fd;
+    uv_read_stop(&wire->uv.stream);
+    if (uv_fileno(&wire->uv.handle, &fd) < 0)
+        return;
+    ssize_t count = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR))
+        wire->link.events->on_end(&wire->link, count == 0 ? 0 : -errno);
 }
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
+    struct wire *wire = stream->data;
+    if (wire->link.is_closing) {
+        if (count < 0 && wire->is_lingering)
+            close_handle(wire);
+    } else if (count == UV_ENOBUFS) {
+        rest(wire);
+    } else if (count < 0) {
+        wire->link.events->on_end(&wire->link, count == UV_EOF ? 0 : (int)count);
+    } else if (count > 0) {
+        wire->kind->on_bytes(wire, span_of(buffer->base, (size_t)count));
+    }
+}
+
+/* Also while it is armed still. */
+static int arm(struct wire *wire) {
+    int result = uv_read_start(&wire->uv.stream, on_alloc, on_read);
+    return result == UV_EALREADY ? 0 : result;
+}
+
+void wire_read_start(struct link *link) {
+    /* Only fails on a handle that is closing or was never connected: both have their own end on the way. */
+    (void)arm((struct wire *)link);
+}
+
+void wire_read_stop(struct link *link) {
+    (void)link; /* see on_alloc */
+}
+
+bool wire_is_ended(struct link *link) {
+    struct pollfd poll_fd = {.events = POLLRDHUP};
+    return uv_fileno(&((struct wire *)link)->uv.handle, &poll_fd.fd) == 0 && poll(&poll_fd, 1, 0) > 0;
+}
+
+/* ---- the end ---- */
 
 /* Everything is sent: say so to the peer, then wait for its end, throwing away what still comes. */
 static void linger(struct wire *wire) {
@@ -99,8 +158,7 @@ static void linger(struct wire *wire) {
         close_handle(wire);
         return;
     }
-    uv_read_stop(&wire->uv.stream);
-    if (uv_read_start(&wire->uv.stream, discard_alloc, discard_read) < 0) {
+    if (arm(wire) < 0) {
         close_handle(wire);
         return;
     }
@@ -108,7 +166,6 @@ static void linger(struct wire *wire) {
 }
 
 void wire_close(struct wire *wire, enum link_manner manner) {
-    uv_read_stop(&wire->uv.stream);
     if (manner == LINK_AT_ONCE || !wire->link.is_open)
         close_handle(wire);
     else if (wire->flying == NULL)
@@ -116,6 +173,8 @@ void wire_close(struct wire *wire, enum link_manner manner) {
     else
         wheel_set(&wire->loop->wheel, &wire->linger, uv_now(&wire->loop->uv) + LINGER_PENDING_MS);
 }
+
+/* ---- writing ---- */
 
 static int fly(struct wire *wire);
 
@@ -215,10 +274,4 @@ int wire_send(struct wire *wire, const struct span *pieces, size_t count) {
     int result = wire->flying == NULL ? fly(wire) : 0;
     count_pending(wire);
     return result;
-}
-
-void wire_read_start(struct wire *wire, uv_alloc_cb on_alloc, uv_read_cb on_read) {
-    int result = uv_read_start(&wire->uv.stream, on_alloc, on_read);
-    /* Only fails on a handle that is closing or was never connected: both have their own end on the way. */
-    (void)result;
 }

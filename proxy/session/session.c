@@ -144,10 +144,14 @@ static void on_silence(struct session *session, uint64_t now) {
     uint64_t limit_ms = keep_alive_ms(session);
     if (limit_ms == 0)
         return;
-    /* While we do not read, its silence is ours. */
-    if (!session->device->is_reading)
+    bool is_silent = now - session->last_heard_ms >= limit_ms;
+    /* While we do not read, its silence is ours; but behind a broker that takes nothing nobody hears it go. */
+    bool is_ours = is_silent && !session->device->is_reading;
+    if (is_ours)
         session->last_heard_ms = now;
-    if (now - session->last_heard_ms >= limit_ms)
+    if (is_ours && link_is_ended(session->device))
+        session_end(session, SESSION_END_DEVICE_CLOSED);
+    else if (is_silent && !is_ours)
         session_end(session, SESSION_END_KEEP_ALIVE);
     else
         wheel_set(session->host->wheel, &session->deadline, session->last_heard_ms + limit_ms);

@@ -258,17 +258,63 @@ def test_device_vanishes(gate_of, backend, port, device_of):
         assert connection.behind_connect() == b""
 
 
-def test_device_vanishes_before_the_connack(gate_of, backend, port, device_of):
-    """At the latest backend_timeout ends what is left of it."""
+@pytest.mark.parametrize("way", ["close", "kill"])
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_device_vanishes_before_the_connack(gate_of, backend, port, device_of, certs, tls, way, is_tls):
+    """It is not read while the broker thinks, but its end is heard, long before backend_timeout."""
     backend.script = lambda connection, raw: b""
-    gate_of("backend 127.0.0.1:%d\nbackend_timeout 1s\nlistener %d\n" % (backend.port, port))
+    gate = gate_of("backend 127.0.0.1:%d\nbackend_timeout 10m\nlistener %d\n%s" % (backend.port, port, certs.tls if is_tls else ""))
+    device = device_of(port, tls if is_tls else None)
+    device.send(mqtt.connect(4))
+    connection = backend.wait_connection()
+    connection.wait_packet(mqtt.CONNECT)
+    getattr(device, way)()
+    connection.wait_closed()
+    assert connection.behind_connect() == b""
+    gate.wait_log("the device closed the connection|the connection to the device broke")
+
+
+def test_early_bytes_are_not_lost(gate_of, backend, port, device_of):
+    """What a device sends while nobody reads it comes through behind the CONNACK, in order and whole, though it has ended meanwhile."""
+    go = threading.Event()
+    backend.script = lambda connection, raw: (go.wait(30), backend.polite(connection, raw))[1]
+    gate_of("backend 127.0.0.1:%d\nlistener %d\n" % (backend.port, port))
     device = device_of(port)
     device.send(mqtt.connect(4))
     connection = backend.wait_connection()
     connection.wait_packet(mqtt.CONNECT)
+    packets = [mqtt.publish(4, "t", "%d " % i + "x" * 1000) for i in range(50)]
+    for packet in packets:
+        device.send(packet)
+    device.send(mqtt.disconnect(4))
+    device.sock.shutdown(socket.SHUT_WR)
+    go.set()
+    connection.wait_closed()
+    assert connection.behind_connect() == b"".join(packets) + mqtt.disconnect(4)
+
+
+def test_device_vanishes_behind_a_stalled_broker(gate_of, backend_of, port, device_of):
+    """Its last bytes cannot be read, but after one and a half times its keep alive it is seen that it has gone."""
+    stop = threading.Event()
+
+    def stall(connection, raw):
+        if raw[0] >> 4 == mqtt.PUBLISH:
+            stop.wait(60)
+        return backend.polite(connection, raw)
+
+    backend = backend_of(stall, receive_buffer=4096)
+    gate = gate_of("backend 127.0.0.1:%d\nlistener %d\n" % (backend.port, port))
+    device = device_of(port)
+    device.connect(keep_alive=2)
+    device.sock.settimeout(1)
+    try:
+        while True:
+            device.sock.sendall(mqtt.publish(4, "t", "x" * 60000))
+    except socket.timeout:
+        pass
     device.kill()
-    connection.wait_closed(LATE_S)
-    assert connection.behind_connect() == b""
+    gate.wait_log("the device closed the connection")
+    stop.set()
 
 
 def test_unix_backend(gate_of, tmp_path, port, device_of):

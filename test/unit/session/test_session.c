@@ -256,6 +256,21 @@ static void test_keep_alive_under_back_pressure(void **state) {
     talk_end(&talk, SESSION_END_KEEP_ALIVE);
 }
 
+/* But a device that has gone is not waited for until the broker takes something again. */
+static void test_device_gone_under_back_pressure(void **state) {
+    (void)state;
+    struct talk talk = talk_begin(open_doors, MQTT_VERSION_311);
+    talk_open(&talk);
+    talk.broker->is_slow = true;
+    fake_say(talk.device, publish(MQTT_VERSION_311, "ok/1", 0, "x"));
+    assert_false(talk.device->link.is_reading);
+    world_advance(talk.world, 200000);
+    talk.device->is_ended = true;
+    assert_state(&talk, SESSION_OPEN);
+    world_advance(talk.world, 100000);
+    talk_end(&talk, SESSION_END_DEVICE_CLOSED);
+}
+
 /* ---- the broker's deaths ---- */
 
 static void test_broker_refuses(void **state) {
@@ -884,6 +899,7 @@ int main(void) {
         cmocka_unit_test(test_broker_timeouts),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_keep_alive_off),
+        cmocka_unit_test(test_device_gone_under_back_pressure),
         cmocka_unit_test(test_server_keep_alive),
         cmocka_unit_test(test_keep_alive_under_back_pressure),
         cmocka_unit_test(test_broker_refuses),

@@ -19,6 +19,7 @@ struct fake {
     struct store in;      /* what the peer has sent; `delivered` of it has been read */
     struct store written; /* what was written to it */
     size_t delivered;
+    bool is_ended;   /* the peer has closed, whether that was read or not */
     bool is_slow;    /* what is written stays pending until fake_drain */
     int write_error; /* what the next writes say; 0: all well */
     bool is_closed;  /* on_closed was called */
@@ -116,11 +117,16 @@ static inline void fake_read_stop(struct link *link) {
     ((struct fake *)link)->stops++;
 }
 
+static inline bool fake_is_ended(struct link *link) {
+    return ((struct fake *)link)->is_ended;
+}
+
 static inline void fake_close(struct link *link, enum link_manner manner) {
     ((struct fake *)link)->manner = manner;
 }
 
-static const struct link_verbs fake_verbs = {fake_write, fake_read_start, fake_read_stop, fake_close};
+static const struct link_verbs fake_verbs = {fake_write, fake_read_start, fake_read_stop, fake_is_ended,
+                                             fake_close};
 
 static inline struct fake *world_fake(struct world *world) {
     struct fake *fake = calloc(1, sizeof *fake);
