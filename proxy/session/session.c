@@ -145,7 +145,8 @@ static void on_silence(struct session *session, uint64_t now) {
     if (limit_ms == 0)
         return;
     bool is_silent = now - session->last_heard_ms >= limit_ms;
-    /* While we do not read, its silence is ours; but behind a broker that takes nothing nobody hears it go. */
+    /* While we do not read, its silence is ours; but behind a broker that takes nothing nobody hears it go.
+     */
     bool is_ours = is_silent && !session->device->is_reading;
     if (is_ours)
         session->last_heard_ms = now;
