@@ -12,8 +12,8 @@
 struct backend_call {
     const struct link_events *events; /* of the link to come */
     void *owner;
-    /* error < 0: no link, and no further address to try. Otherwise `link` is connecting; its events follow.
-     */
+    /* error < 0: no link, and no further address to try. Otherwise `link` is open already, or
+     * is connecting and its events follow. */
     void (*on_dialed)(struct backend_call *call, int error, struct link *link);
     unsigned attempt;                      /* addresses tried so far */
     size_t start;                          /* the address that was tried first */

@@ -94,8 +94,9 @@ static inline void link_close(struct link *link, enum link_manner manner) {
     link->verbs->close(link, manner);
 }
 
-/* Connects; on_open or on_end follows. A negative errno when it could not even begin (no descriptor, no
- * memory): *link is NULL then. The link starts with reading off. */
+/* Connects; on_open or on_end follows, but no on_open for a link that comes back open already (a peer on the
+ * loopback). A negative errno when it could not even begin (no descriptor, no memory): *link is NULL then.
+ * The link starts with reading off. */
 int link_dial(struct loop *loop, const struct address *address, const struct link_events *events, void *owner,
               struct link **link);
 

@@ -252,6 +252,8 @@ static void on_dialed(struct backend_call *call, int error, struct link *link) {
     session->broker = link;
     session->open_count++;
     count(session, METRIC_backend_dials, 1);
+    if (link->is_open)
+        on_broker_open(link);
 }
 
 static void dial(struct session *session) {

@@ -92,7 +92,7 @@ def test_damaged_packets(gate_of, backend_of, port):
     """Good samples with random damage: what reaches the broker can always be read, in whole packets."""
     strict = Strict()
     backend = backend_of(strict)
-    gate = gate_of("backend 127.0.0.1:%d\nconnect_timeout 300ms\nlistener %d 127.0.0.1\n" % (backend.port, port))
+    gate = gate_of("backend 127.0.0.1:%d\nconnect_timeout 300ms\nbackend_timeout 30s\nlistener %d 127.0.0.1\n" % (backend.port, port))
     dice = random.Random(7)
     good = samples.load("good", "to_broker")
     devices = []

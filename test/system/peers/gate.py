@@ -105,10 +105,10 @@ class Gate:
         before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
         end = time.monotonic() + WAIT_S
-        while not re.search(r"reload", self.log()[before:], re.I):
+        while not re.search(r"is in force|reload was refused", self.log()[before:]):
             assert time.monotonic() < end and self.is_alive(), "no word of a reload:\n" + self.log()
             time.sleep(0.02)
-        time.sleep(0.1)  # all its lines
+        time.sleep(0.1)  # the workers take it on
         return self.log()[before:]
 
     def stop(self):

@@ -271,6 +271,25 @@ static void test_device_gone_under_back_pressure(void **state) {
     talk_end(&talk, SESSION_END_DEVICE_CLOSED);
 }
 
+/* A broker on this machine answers while it is dialled. */
+static void test_broker_open_at_once(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct talk talk = talk_begin(open_doors, versions[i]);
+        talk.world->next_dial = 'a';
+        struct span connect = talk_connect(&talk, SPAN_NONE, 60);
+        assert_bytes(fake_written(talk.broker), connect);
+        assert_state(&talk, SESSION_WAITING);
+        assert_int_equal(talk.world->reports_good, 1);
+        fake_say(talk.broker, talk_connack(&talk, 0));
+        assert_state(&talk, SESSION_OPEN);
+        fake_say(talk.device, ping());
+        assert_bytes(written_behind(talk.broker, connect.size), ping());
+        fake_say(talk.device, bye());
+        talk_end(&talk, SESSION_END_DEVICE_GOODBYE);
+    }
+}
+
 /* ---- the broker's deaths ---- */
 
 static void test_broker_refuses(void **state) {
@@ -899,6 +918,7 @@ int main(void) {
         cmocka_unit_test(test_broker_timeouts),
         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_keep_alive_off),
+        cmocka_unit_test(test_broker_open_at_once),
         cmocka_unit_test(test_device_gone_under_back_pressure),
         cmocka_unit_test(test_server_keep_alive),
         cmocka_unit_test(test_keep_alive_under_back_pressure),

@@ -151,7 +151,7 @@ static void event(struct storm *storm) {
     struct fake *fake = broker != NULL && any(storm, 2) == 0 ? broker : storm->devices[which];
     if (broker != NULL && broker->written.size != 0)
         storm->brokers[which] = broker;
-    world->next_dial = "ooooooooooooooooolllem"[any(storm, 22)];
+    world->next_dial = "ooooooooooaaaaaaalllem"[any(storm, 22)];
     switch (any(storm, 16)) {
     case 0: begin(storm); break;
     case 1:

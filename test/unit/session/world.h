@@ -33,7 +33,7 @@ struct world {
     struct tally tally;
     uint64_t now;
     struct fake *fakes; /* the newest first */
-    char next_dial;     /* 'o'kay, 'l'ater, 'e'rror, 'm'any descriptors open */
+    char next_dial;     /* 'o'kay, 'a't once, 'l'ater, 'e'rror, 'm'any descriptors open */
     struct backend_call *waiting;
     struct fake *dialed; /* the newest link to the broker */
     unsigned dials, reports_good, reports_bad;
@@ -221,6 +221,7 @@ static inline void world_answer(struct world *world, struct backend_call *call, 
     fake->link.events = call->events;
     fake->link.owner = call->owner;
     world->dialed = fake;
+    fake->link.is_open = how == 'a';
     call->on_dialed(call, 0, &fake->link);
 }
 
