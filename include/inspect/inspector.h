@@ -89,6 +89,8 @@ struct inspector {
     struct acl_binding acl;
     struct inspect_way from_device, from_broker;
     struct merge_list merges;
+    struct span mount;              /* see mount.h; kept; empty: none */
+    uint32_t broker_packet_max;     /* Maximum Packet Size of the CONNACK; 0: none */
     struct span assigned_client_id; /* one that we made: told in the CONNACK; borrowed */
     uint16_t keep_alive_s;          /* of the CONNECT, then what the CONNACK says instead; 0: none */
     enum violation violation;
@@ -109,8 +111,9 @@ struct inspect_bytes {
     size_t scratch_size;
 };
 
-/* The longest rewritten packet, and so the scratch: a head with a topic put in. */
-#define INSPECT_SCRATCH_SIZE (INSPECT_HELD_MAX + 65535 + 65536)
+/* The longest rewritten packet, and so the scratch: a head with a topic put in and a response topic made
+ * longer. */
+#define INSPECT_SCRATCH_SIZE (INSPECT_HELD_MAX + 2 * 65536 + 16)
 /* Free room that `reply` must have for one packet's answer (a SUBACK for the longest SUBSCRIBE). */
 #define INSPECT_REPLY_ROOM 40000
 

@@ -24,6 +24,9 @@ bool step_payload(struct inspect_way *way, struct inspect_bytes *bytes);
  * only the head. */
 bool step_frame(struct inspector *inspector, const struct inspect_way *way, struct inspect_bytes *bytes,
                 struct mqtt_frame *frame, enum inspect_result *result);
+/* Puts the frame's fixed header, of another length, right in front of a body that was written 5 bytes behind
+ * the start of its room. Empty when either did not fit. */
+struct span step_with_header(struct writer *body, const struct mqtt_frame *frame);
 struct span step_body(const struct inspect_bytes *bytes, const struct mqtt_frame *frame);
 
 /* A PUBLISH's head, its alias resolved into publish->topic (`topic` of the packet itself may be empty:

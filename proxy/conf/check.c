@@ -4,6 +4,7 @@
 #include "conf/rows.h"
 
 #define ID_PREFIX_MAX   50
+#define MOUNT_POINT_MAX 65534 /* a topic wants one byte more */
 #define PACKET_SIZE_MIN 20
 
 /* A finding at the line of an option, or of the listener when the option is a default. */
@@ -239,6 +240,59 @@ static void check_id_prefix(const struct conf_listener *listener, struct finding
                   "auto_id_prefix is longer than %d bytes; shorten it", ID_PREFIX_MAX);
 }
 
+/* Does a level hold two placeholders? `%u%c/` would give `ab`, `c` the place of `a`, `bc`. */
+static bool has_crowded_level(const char *text, size_t *placeholder_count) {
+    size_t in_level = 0;
+    bool is_crowded = false;
+    *placeholder_count = 0;
+    for (; *text != '\0'; text++) {
+        if (*text == '/')
+            in_level = 0;
+        if (text[0] != '%' || (text[1] != 'c' && text[1] != 'u'))
+            continue;
+        ++*placeholder_count;
+        is_crowded = ++in_level > 1 || is_crowded;
+    }
+    return is_crowded;
+}
+
+static void check_mount_point(const struct conf_listener *listener, struct findings *findings) {
+    const char *text = listener->mount_point;
+    size_t placeholder_count;
+    if (text == NULL)
+        return;
+    char room[TEXT_QUOTED_SIZE];
+    text_quote(room, sizeof room, span_of_text(text));
+    bool is_crowded = has_crowded_level(text, &placeholder_count);
+    bool is_level = text[strlen(text) - 1] == '/';
+    if (strpbrk(text, "+#") != NULL)
+        AT_OPTION(findings, FINDING_ERROR, listener, CONF_mount_point,
+                  "mount_point is '%s', but may not hold the wildcards + and #", room);
+    else if (text[0] == '$')
+        AT_OPTION(findings, FINDING_ERROR, listener, CONF_mount_point,
+                  "mount_point is '%s', but may not begin with $, where the broker has topics of its own",
+                  room);
+    else if (strlen(text) > MOUNT_POINT_MAX)
+        AT_OPTION(findings, FINDING_ERROR, listener, CONF_mount_point,
+                  "mount_point is longer than %d bytes, and no topic would fit behind it; shorten it",
+                  MOUNT_POINT_MAX);
+    else if (is_crowded)
+        AT_OPTION(findings, FINDING_ERROR, listener, CONF_mount_point,
+                  "mount_point is '%s', where two devices could share one place; put a / between %%c and %%u",
+                  room);
+    else if (placeholder_count != 0 && !is_level)
+        AT_OPTION(
+            findings, FINDING_ERROR, listener, CONF_mount_point,
+            "mount_point is '%s', where two devices could share one place; with %%c or %%u it must end in /",
+            room);
+    else if (!is_level)
+        AT_OPTION(
+            findings, FINDING_WARNING, listener, CONF_mount_point,
+            "mount_point is '%s' without a / at its end, so that topic a becomes '%sa'; add the / if a level "
+            "of its own is meant",
+            room, room);
+}
+
 static void check_unix(const struct conf_listener *listener, struct findings *findings) {
     const size_t size_max = 107; /* sun_path holds 108 bytes with the NUL */
     if (listener->path == NULL)
@@ -260,6 +314,7 @@ static void check_listener(struct conf *conf, struct conf_listener *listener, st
     check_tls_version(listener, findings);
     check_coming(listener, findings);
     check_unix(listener, findings);
+    check_mount_point(listener, findings);
     bool is_own =
         listener->origins[CONF_auto_id_prefix].line != conf->shared.origins[CONF_auto_id_prefix].line ||
         listener->origins[CONF_auto_id_prefix].file != conf->shared.origins[CONF_auto_id_prefix].file;

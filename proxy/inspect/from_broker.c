@@ -1,5 +1,6 @@
 /* The way from the broker to the device. The broker is somebody's program too: what a strict reader refuses
  * never reaches a device. */
+#include "inspect/mount.h"
 #include "inspect/steps.h"
 #include "mqtt/subscribe.h"
 #include "mqtt/write.h"
@@ -115,8 +116,11 @@ static enum inspect_result take_connack(struct inspector *inspector, struct insp
     promise(&promises, &connack.props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0, limits->max_topic_alias);
     promise(&promises, &connack.props, MQTT_PROP_MAXIMUM_QOS, 2, limits->max_qos);
     promise(&promises, &connack.props, MQTT_PROP_RETAIN_AVAILABLE, 1, limits->retain_available);
-    promise(&promises, &connack.props, MQTT_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX,
-            limits->max_packet_size == 0 ? UINT32_MAX : limits->max_packet_size);
+    uint32_t broker_max = mqtt_props_number(&connack.props, MQTT_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+    uint32_t packet_max = mount_packet_max(inspector, broker_max);
+    if (limits->max_packet_size != 0 && limits->max_packet_size < packet_max)
+        packet_max = limits->max_packet_size;
+    promise(&promises, &connack.props, MQTT_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX, packet_max);
     promise_keep_alive(inspector, &promises, &connack.props);
     if (promises.is_said[MQTT_PROP_MAXIMUM_QOS] && promises.value[MQTT_PROP_MAXIMUM_QOS] == 2) {
         /* Only 0 and 1 may be said (3.2.2.3.4); 2 is said by saying nothing. */
@@ -136,6 +140,7 @@ static enum inspect_result take_connack(struct inspector *inspector, struct insp
     inspector->from_device.aliases.max = (uint16_t)promises.value[MQTT_PROP_TOPIC_ALIAS_MAXIMUM];
     if (promises.is_said[MQTT_PROP_SERVER_KEEP_ALIVE]) /* 0 means no keep alive (3.2.2-21) */
         inspector->keep_alive_s = (uint16_t)promises.value[MQTT_PROP_SERVER_KEEP_ALIVE];
+    inspector->broker_packet_max = broker_max == UINT32_MAX ? 0 : broker_max;
     inspector->state = INSPECT_OPEN;
     return INSPECT_STARTED;
 }
@@ -149,6 +154,10 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
     if (result != INSPECT_NEXT)
         return result;
     struct verdict verdict = acl_may_read(&inspector->acl, publish.topic);
+    if (verdict.is_allowed && mount_is_on(inspector) && !mount_has_inside(inspector, publish.topic)) {
+        verdict = (struct verdict){.words = "it is outside of the device's mount_point"};
+        tally_add(&inspector->tally->rows[METRIC_delivery_outside_mount_point], 1);
+    }
     if (verdict.is_allowed)
         return step_publish_pass(inspector, way, bytes, frame, &publish, is_bare);
     tally_add(&inspector->tally->rows[METRIC_delivery_refused], 1);

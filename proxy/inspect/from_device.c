@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "inspect/mount.h"
 #include "inspect/steps.h"
 #include "mqtt/subscribe.h"
 #include "mqtt/write.h"
@@ -77,29 +78,38 @@ struct judged_filters {
     bool is_lowered; /* a QoS is above max_qos */
 };
 
-static struct judged_filters judge_filters(struct inspector *inspector,
+static struct judged_filters judge_filters(struct inspector *inspector, const struct inspect_bytes *bytes,
                                            const struct mqtt_subscribe *subscribe, struct merge *merge) {
     struct judged_filters judged = {0, false};
     struct reader entries = reader_of(subscribe->entries);
     struct mqtt_subscribe_entry entry;
-    uint8_t code = inspector->version == MQTT_VERSION_5 ? MQTT_REASON_NOT_AUTHORIZED : 0x80;
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
+        uint8_t code = MQTT_REASON_NOT_AUTHORIZED;
         struct verdict verdict = {.is_allowed = true};
-        if (!inspector->limits.is_subscribe_silent)
-            verdict = acl_may_subscribe(&inspector->acl, entry.filter);
+        struct span filter = mount_filter(inspector, bytes, entry.filter);
+        if (filter.size == 0) {
+            verdict = (struct verdict){.words = "behind mount_point it is no topic filter any more"};
+            code = MQTT_REASON_TOPIC_FILTER_INVALID;
+            tally_add(&inspector->tally->rows[METRIC_mount_point_refused], 1);
+            filter = entry.filter;
+        } else if (!inspector->limits.is_subscribe_silent) {
+            verdict = acl_may_subscribe(&inspector->acl, filter);
+        }
         if ((entry.options & 3) > inspector->limits.max_qos)
             judged.is_lowered = true;
-        merge->codes[i] = verdict.is_allowed ? MERGE_OPEN : code;
+        merge->codes[i] = verdict.is_allowed                     ? MERGE_OPEN
+                          : inspector->version == MQTT_VERSION_5 ? code
+                                                                 : MQTT_REASON_UNSPECIFIED_ERROR;
         if (verdict.is_allowed)
             continue;
         judged.refused_count++;
         tally_add(&inspector->tally->rows[METRIC_subscribe_refused], 1);
-        step_tell_refusal(inspector, MQTT_SUBSCRIBE, MQTT_TO_BROKER, entry.filter, verdict);
+        step_tell_refusal(inspector, MQTT_SUBSCRIBE, MQTT_TO_BROKER, filter, verdict);
     }
     return judged;
 }
 
-/* The SUBSCRIBE without the refused filters, QoS lowered. Empty when it does not fit. */
+/* The SUBSCRIBE without the refused filters, QoS lowered, mount_point put on. Empty when it does not fit. */
 static struct span smaller_subscribe(const struct inspector *inspector, const struct inspect_bytes *bytes,
                                      const struct mqtt_frame *frame, const struct mqtt_subscribe *subscribe,
                                      const struct merge *merge) {
@@ -116,17 +126,10 @@ static struct span smaller_subscribe(const struct inspector *inspector, const st
         uint8_t options = qos > inspector->limits.max_qos
                               ? (uint8_t)((entry.options & ~3u) | inspector->limits.max_qos)
                               : entry.options;
-        writer_bytes(&body, span_first(entry.whole, entry.whole.size - 1));
+        mount_write_filter(&body, inspector, entry.filter);
         writer_u8(&body, options);
     }
-    uint8_t head[5];
-    struct writer header = writer_of(head, sizeof head);
-    mqtt_write_frame(&header, MQTT_SUBSCRIBE, frame->flags, (uint32_t)writer_size(&body));
-    if (body.is_full || header.is_full)
-        return SPAN_NONE;
-    uint8_t *start = body.start - writer_size(&header);
-    memcpy(start, head, writer_size(&header));
-    return span_of(start, writer_size(&header) + writer_size(&body));
+    return step_with_header(&body, frame);
 }
 
 static enum inspect_result take_subscribe(struct inspector *inspector, struct inspect_bytes *bytes,
@@ -142,10 +145,15 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
         inspector->refused_reason = MQTT_REASON_QUOTA_EXCEEDED;
         return INSPECT_REFUSED;
     }
+    if (mount_is_on(inspector)) {
+        enum inspect_result result = mount_make_room(inspector, bytes, frame, subscribe.filter_count);
+        if (result != INSPECT_NEXT)
+            return result;
+    }
     struct merge *merge = merge_add(&inspector->merges, subscribe.packet_id, subscribe.filter_count);
     if (merge == NULL)
         return INSPECT_NO_MEMORY;
-    struct judged_filters judged = judge_filters(inspector, &subscribe, merge);
+    struct judged_filters judged = judge_filters(inspector, bytes, &subscribe, merge);
     merge->open_count = merge->code_count - judged.refused_count;
     enum inspect_result result = INSPECT_NEXT;
     bool is_waiting = false;
@@ -153,7 +161,7 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
         mqtt_write_suback(reply, inspector->version, MQTT_SUBACK, subscribe.packet_id,
                           span_of(merge->codes, merge->code_count));
         step_cut(bytes, mqtt_frame_size(frame));
-    } else if (judged.refused_count == 0 && !judged.is_lowered) {
+    } else if (judged.refused_count == 0 && !judged.is_lowered && !mount_is_on(inspector)) {
         step_pass(bytes, mqtt_frame_size(frame));
     } else {
         struct span packet = smaller_subscribe(inspector, bytes, frame, &subscribe, merge);
@@ -222,6 +230,8 @@ static enum inspect_result take_packet(struct inspector *inspector, struct inspe
         if (mqtt_subscribe_read(step_body(bytes, frame), MQTT_UNSUBSCRIBE, inspector->version, &unsubscribe,
                                 &violation) != MQTT_WHOLE)
             return step_wrong(inspector, violation);
+        if (mount_is_on(inspector))
+            return mount_unsubscribe(inspector, bytes, frame, &unsubscribe);
         step_pass(bytes, mqtt_frame_size(frame));
         return INSPECT_NEXT;
     }

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "inspect/mount.h"
 #include "mqtt/write.h"
 
 void step_pass(struct inspect_bytes *bytes, size_t count) {
@@ -18,13 +19,14 @@ void step_cut(struct inspect_bytes *bytes, size_t count) {
 bool step_splice(struct inspect_bytes *bytes, size_t count, struct span packet) {
     size_t gap = bytes->scanned + count - bytes->judged;
     if (packet.size > gap) {
-        size_t extra = packet.size - gap;
-        if (bytes->size - bytes->filled < extra)
+        size_t room = bytes->size - bytes->filled;
+        if (room < packet.size - gap)
             return false;
+        /* The tail moves once, to the end of the room: packets in it that grow too find a gap in front. */
         uint8_t *tail = bytes->at + bytes->scanned + count;
-        memmove(tail + extra, tail, bytes->filled - bytes->scanned - count);
-        bytes->filled += extra;
-        bytes->scanned += extra;
+        memmove(tail + room, tail, bytes->filled - bytes->scanned - count);
+        bytes->filled += room;
+        bytes->scanned += room;
     }
     memcpy(bytes->at + bytes->judged, packet.at, packet.size);
     bytes->judged += packet.size;
@@ -103,6 +105,17 @@ bool step_frame(struct inspector *inspector, const struct inspect_way *way, stru
     return true;
 }
 
+struct span step_with_header(struct writer *body, const struct mqtt_frame *frame) {
+    uint8_t head[5];
+    struct writer header = writer_of(head, sizeof head);
+    mqtt_write_frame(&header, frame->type, frame->flags, (uint32_t)writer_size(body));
+    if (body->is_full || header.is_full)
+        return SPAN_NONE;
+    uint8_t *start = body->start - writer_size(&header);
+    memcpy(start, head, writer_size(&header));
+    return span_of(start, writer_size(&header) + writer_size(body));
+}
+
 struct span step_body(const struct inspect_bytes *bytes, const struct mqtt_frame *frame) {
     return span_of(bytes->at + bytes->scanned + frame->header_size, frame->remaining);
 }
@@ -124,6 +137,11 @@ enum inspect_result step_publish_head(struct inspector *inspector, struct inspec
     if (publish->head_size > INSPECT_HELD_MAX) /* whether it came whole must make no difference */
         return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
     *is_bare = publish->topic.size == 0;
+    if (mount_is_on(inspector) && way->direction == MQTT_TO_BROKER) {
+        enum inspect_result result = mount_publish(inspector, bytes, publish);
+        if (result != INSPECT_NEXT)
+            return result;
+    }
     if (publish->topic_alias == 0)
         return INSPECT_NEXT;
     if (publish->topic_alias > way->aliases.max)
@@ -196,45 +214,54 @@ static void pass_twins(const struct inspector *inspector, struct inspect_way *wa
 }
 
 /* The head with the topic where the bare one had none. */
-static struct span head_with_topic(const struct inspect_bytes *bytes, const struct mqtt_frame *frame,
-                                   const struct mqtt_publish *publish) {
+static enum inspect_result head_with_topic(struct inspector *inspector, const struct inspect_bytes *bytes,
+                                           const struct mqtt_frame *frame, const struct mqtt_publish *publish,
+                                           struct span *head) {
+    /* 256 MiB is the protocol's end: a packet that would not fit with its topic is too large. */
+    if (frame->remaining + publish->topic.size > 268435455)
+        return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
     struct writer writer = writer_of(bytes->scratch, bytes->scratch_size);
     const uint8_t *old = bytes->at + bytes->scanned;
     size_t behind_topic = frame->header_size + 2u;
     mqtt_write_frame(&writer, MQTT_PUBLISH, frame->flags, frame->remaining + (uint32_t)publish->topic.size);
     writer_string(&writer, publish->topic);
     writer_bytes(&writer, span_of(old + behind_topic, publish->head_size - behind_topic));
-    return writer.is_full ? SPAN_NONE : writer_span(&writer);
+    *head = writer_span(&writer);
+    return writer.is_full ? INSPECT_NO_MEMORY : INSPECT_NEXT;
 }
 
 enum inspect_result step_publish_pass(struct inspector *inspector, struct inspect_way *way,
                                       struct inspect_bytes *bytes, const struct mqtt_frame *frame,
                                       const struct mqtt_publish *publish, bool is_bare) {
     struct alias_entry *entry = is_bare ? alias_find(&way->aliases, publish->topic_alias) : NULL;
-    bool is_as_it_came = false;
-    if (entry != NULL && !entry->is_known) {
-        /* 256 MiB is the protocol's end: a packet that would not fit with its topic is too large. */
-        if (frame->remaining + publish->topic.size > 268435455)
-            return step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
-        struct span head = head_with_topic(bytes, frame, publish);
-        if (head.size == 0)
-            return INSPECT_NO_MEMORY;
-        if (!step_splice(bytes, publish->head_size, head))
-            return INSPECT_FLUSH;
-        entry->is_known = true;
-        tally_add(&inspector->tally->rows[METRIC_packets_rewritten], 1);
-    } else {
-        if (publish->topic_alias != 0 && !is_bare &&
-            !alias_set(&way->aliases, publish->topic_alias, publish->topic, true))
-            return INSPECT_NO_MEMORY;
+    bool is_untold = entry != NULL && !entry->is_known;
+    bool is_mounted = mount_is_on(inspector) &&
+                      (!is_bare || is_untold || mqtt_props_has(&publish->props, MQTT_PROP_RESPONSE_TOPIC));
+    struct span head = SPAN_NONE;
+    enum inspect_result result = INSPECT_NEXT;
+    if (is_mounted)
+        result = mount_head(inspector, way, bytes, frame, publish, is_bare && !is_untold, &head);
+    else if (is_untold)
+        result = head_with_topic(inspector, bytes, frame, publish, &head);
+    if (result != INSPECT_NEXT)
+        return result;
+    /* While the topic still stands where it came; judging the packet once more changes nothing in this. */
+    if (publish->topic_alias != 0 && !is_bare &&
+        !alias_set(&way->aliases, publish->topic_alias, publish->topic, true))
+        return INSPECT_NO_MEMORY;
+    if (head.size == 0)
         step_pass(bytes, publish->head_size);
-        is_as_it_came = true;
-    }
+    else if (!step_splice(bytes, publish->head_size, head))
+        return INSPECT_FLUSH;
+    else
+        tally_add(&inspector->tally->rows[METRIC_packets_rewritten], 1);
+    if (is_untold)
+        entry->is_known = true;
     if (publish->qos == 2)
         id_set_remove(&way->ours, publish->packet_id);
     way->payload_left = publish->payload_size;
     way->is_cutting = false;
-    if (is_as_it_came)
+    if (head.size == 0)
         pass_twins(inspector, way, bytes, frame, publish);
     return INSPECT_NEXT;
 }
@@ -315,5 +342,6 @@ void inspector_clear(struct inspector *inspector) {
     }
     merge_clear(&inspector->merges);
     free((void *)(uintptr_t)inspector->auth_method.at);
-    inspector->auth_method = SPAN_NONE;
+    free((void *)(uintptr_t)inspector->mount.at);
+    inspector->auth_method = inspector->mount = SPAN_NONE;
 }

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "crypto/engine.h"
+#include "inspect/mount.h"
 #include "mqtt/topic.h"
 #include "mqtt/write.h"
 #include "policy/clientid.h"
@@ -168,8 +169,30 @@ static void judge_will_topic(struct session *session, struct mqtt_connect *conne
     *is_changed = true;
 }
 
+/* mount_point: binds the session to it and puts it in front of the will's topics. */
+static struct refusal take_mount_point(struct session *session, struct mqtt_connect *connect,
+                                       bool *is_changed) {
+    struct inspector *inspector = &session->inspector;
+    const char *pattern = session_terms(session)->listener->mount_point;
+    uint8_t reason;
+    const char *words;
+    if (!mount_bind(inspector, pattern, inspector->acl.identity, &reason, &words))
+        return refuse(reason, words);
+    if (!mount_is_on(inspector) || !connect->has_will)
+        return ADMITTED;
+    if (!mount_will(inspector, connect, session->host->scratch, INSPECT_SCRATCH_SIZE)) {
+        tally_add(&session->host->tally->rows[METRIC_mount_point_refused], 1);
+        bool is_v5 = connect->version == MQTT_VERSION_5;
+        return refuse(is_v5 ? MQTT_REASON_TOPIC_NAME_INVALID : MQTT_REASON_NOT_AUTHORIZED,
+                      "the topic of its will is too long behind mount_point");
+    }
+    *is_changed = true;
+    return ADMITTED;
+}
+
 static bool write_connect(struct session *session, const struct mqtt_connect *connect) {
-    size_t room = INSPECT_HELD_MAX + 2 * 65535 + 64;
+    /* Client id and username may be others, the will's topic and response topic longer. */
+    size_t room = INSPECT_HELD_MAX + 4 * 65535 + 64;
     uint8_t *bytes = malloc(room);
     if (bytes == NULL)
         return false;
@@ -198,6 +221,9 @@ bool session_admit(struct session *session, struct mqtt_connect *connect, struct
         struct acl_identity identity = {session->has_username, heap_span(&session->username),
                                         heap_span(&session->client_id)};
         acl_bind(&session->inspector.acl, session_terms(session)->acl, identity);
+        refusal = take_mount_point(session, connect, &is_changed);
+    }
+    if (refusal.reason == 0) {
         judge_will_topic(session, connect, &is_changed);
         bool is_written = is_changed ? write_connect(session, connect) : heap_add(&session->connect, packet);
         if (!is_written)

@@ -105,7 +105,7 @@ def test_sample_configuration():
     ("listener 18883 127.0.0.1\n", ["it.conf:4"]),
     ("certfile x.crt\n", ["it.conf:4", "keyfile"]),
     ("require_certificate true\n", ["it.conf:4", "certfile"]),
-    ("mount_point x/\n", ["it.conf:4", "mount_point"]),
+    ("mount_point x/#\n", ["it.conf:4", "mount_point", "wildcards"]),
     ("protocol websockets\n", ["it.conf:4", "websockets"]),
     ("psk_file x\n", ["it.conf:4", "psk_file"]),
     ("connection bridge\naddress x\ntopic # both\n", ["it.conf:4", "connection"]),

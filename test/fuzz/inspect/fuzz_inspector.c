@@ -6,7 +6,10 @@
  * order;
  *   - whoever gets them never sees a topic, by name or by alias, that policy forbids, nor a filter, nor a QoS
  *     above the limit, and knows every alias that is used;
+ *   - with a mount point no topic, filter or response topic gets out of it;
  *   - the cursors keep their order (the driver watches them), and nothing is lost in memory. */
+#include "inspect/mount.h"
+#include "mqtt/topic.h"
 #include "unit/inspect/driver.h"
 #include "unit/mqtt/whole.h"
 
@@ -15,7 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 static const char rules[] = "topic readwrite ok/#\n"
                             "topic write out/#\n"
                             "topic read in/#\n"
-                            "topic deny ok/secret\n";
+                            "topic deny ok/secret\n"
+                            "topic readwrite m/ok/#\n"
+                            "topic write m/out/#\n"
+                            "topic read m/in/#\n"
+                            "topic readwrite mok/#\n";
 
 /* Whole packets that a record can call by number: the fuzzer need not find them letter by letter. */
 static const char *const packets_5[] = {
@@ -47,6 +54,14 @@ static const char *const packets_5[] = {
     "20 06 00 00 03 22 00 05",
     "10 10 00 04 4d 51 54 54 05 02 00 3c 00 00 03 64 65 76",
     "10 18 00 04 4d 51 54 54 05 02 00 3c 08 15 00 02 53 43 22 00 05 00 03 64 65 76",
+    "30 0b 00 06 6d 2f 6f 6b 2f 31 00 68 69",                         /* m/ok/1 */
+    "34 0d 00 06 6d 2f 6e 6f 2f 31 00 02 00 68 69",                   /* m/no/1, QoS 2 */
+    "30 0c 00 06 6d 2f 6f 6b 2f 31 03 23 00 01",                      /* m/ok/1 as alias 1 */
+    "30 0f 00 04 6f 6b 2f 31 06 08 00 03 6f 6b 2f 68 69",             /* ok/1, response topic ok/ */
+    "30 13 00 06 6d 2f 6f 6b 2f 31 08 08 00 05 6d 2f 6f 6b 2f 68 69", /* the same with m/ in front */
+    "30 0c 00 00 09 23 00 01 08 00 03 6f 6b 2f",                      /* alias 1, response topic ok/ */
+    "20 08 00 00 05 27 00 00 00 40",                                  /* Maximum Packet Size 64 */
+    "82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 67 2f 23 00",          /* $share/g/# */
 };
 static const char *const packets_4[] = {
     "30 08 00 04 6f 6b 2f 31 68 69",
@@ -69,6 +84,9 @@ static const char *const packets_4[] = {
     "70 02 00 02",
     "20 02 00 00",
     "10 0f 00 04 4d 51 54 54 04 02 00 3c 00 03 64 65 76",
+    "30 0a 00 06 6d 2f 6f 6b 2f 31 68 69",
+    "34 0c 00 06 6d 2f 6e 6f 2f 31 00 02 68 69",
+    "82 0f 00 01 00 0a 24 73 68 61 72 65 2f 67 2f 23 00",
 };
 
 static const struct acl *policy(void) {
@@ -90,12 +108,23 @@ struct plan {
     enum mqtt_version version;
     bool is_open; /* CONNECT and CONNACK are behind it */
     bool has_acl;
+    const char *mount_point;
 };
+
+/* One of each kind: a level, no level, one that makes little packets large. */
+static const char *mount_point_of(unsigned number) {
+    static char large[300];
+    memset(large, 'm', sizeof large - 2);
+    large[sizeof large - 2] = '/';
+    const char *const all[] = {NULL, "m/", "m", large};
+    return all[number];
+}
 
 static struct plan plan_of(uint8_t first, uint8_t second) {
     struct plan plan = {.version = (first & 1) != 0 ? MQTT_VERSION_5 : MQTT_VERSION_311,
                         .is_open = (first & 2) != 0,
-                        .has_acl = (first & 4) == 0};
+                        .has_acl = (first & 4) == 0,
+                        .mount_point = mount_point_of(second >> 6)};
     plan.limits = (struct inspect_limits){.max_qos = (uint8_t)(2 - (first >> 3 & 3) % 3),
                                           .retain_available = (first & 0x20) == 0,
                                           .is_subscribe_silent = (first & 0x40) != 0,
@@ -158,6 +187,18 @@ static void see_publish(struct receiver *receiver, const struct mqtt_frame *fram
         receiver->topics[publish.topic_alias] = topic;
         DRIVER_MUST(topic.size != 0); /* an alias that it was never told */
     }
+    struct span mount = receiver->driver->inspector.mount;
+    if (receiver->direction == MQTT_TO_BROKER) {
+        DRIVER_MUST(topic.size > mount.size || mount.size == 0);
+        DRIVER_MUST(span_begins_with(topic, mount));
+        DRIVER_MUST(!mqtt_props_has(&publish.props, MQTT_PROP_RESPONSE_TOPIC) ||
+                    span_begins_with(publish.props.text[MQTT_PROP_RESPONSE_TOPIC], mount));
+    } else if (mount.size != 0) { /* what the broker called it */
+        static uint8_t room[2 * 65536];
+        memcpy(room, mount.at, mount.size);
+        memcpy(room + mount.size, topic.at, topic.size);
+        topic = span_of(room, mount.size + topic.size);
+    }
     struct verdict verdict = receiver->direction == MQTT_TO_BROKER
                                  ? acl_may_write(&receiver->driver->inspector.acl, topic)
                                  : acl_may_read(&receiver->driver->inspector.acl, topic);
@@ -170,6 +211,25 @@ static void see_publish(struct receiver *receiver, const struct mqtt_frame *fram
                 publish.payload_size <= plan->limits.message_size_limit);
 }
 
+/* Shared or not, a filter begins with the mount point. */
+static void must_be_inside(const struct receiver *receiver, struct span filter) {
+    struct span mount = receiver->driver->inspector.mount, share_name, inner;
+    if (mqtt_topic_split_share(filter, &share_name, &inner))
+        filter = inner;
+    DRIVER_MUST(mount.size == 0 || (filter.size > mount.size && span_begins_with(filter, mount)));
+}
+
+static void see_unsubscribe(const struct receiver *receiver, struct span body) {
+    struct mqtt_subscribe unsubscribe;
+    struct mqtt_subscribe_entry entry;
+    enum violation violation;
+    DRIVER_MUST(mqtt_subscribe_read(body, MQTT_UNSUBSCRIBE, receiver->version, &unsubscribe, &violation) ==
+                MQTT_WHOLE);
+    struct reader entries = reader_of(unsubscribe.entries);
+    while (mqtt_subscribe_next(&entries, MQTT_UNSUBSCRIBE, &entry))
+        must_be_inside(receiver, entry.filter);
+}
+
 static void see_subscribe(const struct receiver *receiver, struct span body) {
     struct mqtt_subscribe subscribe;
     struct mqtt_subscribe_entry entry;
@@ -178,6 +238,7 @@ static void see_subscribe(const struct receiver *receiver, struct span body) {
                 MQTT_WHOLE);
     struct reader entries = reader_of(subscribe.entries);
     while (mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry)) {
+        must_be_inside(receiver, entry.filter);
         DRIVER_MUST((entry.options & 3) <= receiver->plan->limits.max_qos);
         DRIVER_MUST(receiver->plan->limits.is_subscribe_silent ||
                     acl_may_subscribe(&receiver->driver->inspector.acl, entry.filter).is_allowed);
@@ -201,6 +262,8 @@ static void see(struct receiver *receiver, struct span stream) {
             see_publish(receiver, &frame, packet);
         if (frame.type == MQTT_SUBSCRIBE)
             see_subscribe(receiver, span_after(packet, frame.header_size));
+        if (frame.type == MQTT_UNSUBSCRIBE)
+            see_unsubscribe(receiver, span_after(packet, frame.header_size));
         if (receiver->direction == MQTT_TO_BROKER && !is_connect)
             DRIVER_MUST(receiver->plan->limits.max_packet_size == 0 ||
                         mqtt_frame_size(&frame) <= receiver->plan->limits.max_packet_size + 65535);
@@ -237,7 +300,11 @@ static struct driver *converse(const struct plan *plan, struct span input, enum 
     enum mqtt_direction direction;
     uint64_t seed = input.size * 31 + (input.size == 0 ? 0 : input.at[input.size - 1]);
     size_t count = 0;
+    uint8_t reason;
+    const char *words;
     driver->is_lazy = manner == CHOPPED_AND_LAZY;
+    DRIVER_MUST(
+        mount_bind(&driver->inspector, plan->mount_point, driver->inspector.acl.identity, &reason, &words));
     if (plan->is_open) {
         bool is_5 = plan->version == MQTT_VERSION_5;
         driver_feed(driver, MQTT_TO_BROKER, canned(plan->version, is_5 ? 27 : 19));

@@ -51,6 +51,47 @@ static void tls_versions_are_checked(void **state) {
     outcome_clear(&outcome);
 }
 
+static void mount_points_are_checked(void **state) {
+    (void)state;
+    static const char *const good[] = {"a/",    "a/b/c/", "/",    "%c/",       "%u/%c/", "dev-%c/x/",
+                                       "100%/", "%%c/",   "a b/", "\xc3\xa4/", "x$/",    "%u/x%c/%u/"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        char text[128];
+        snprintf(text, sizeof text, OPEN "mount_point %s\n", good[i]);
+        struct outcome outcome = expect_clean(text);
+        assert_string_equal(outcome.conf->listeners[0].mount_point, good[i]);
+        outcome_clear(&outcome);
+    }
+    expect_one(OPEN "mount_point a/+/\n", ERROR, ":4: mount_point is 'a/+/', but may not hold the wildcards");
+    expect_one(OPEN "mount_point #\n", ERROR, ":4: mount_point is '#', but may not hold the wildcards");
+    expect_one(OPEN "mount_point $share/g/\n", ERROR,
+               ":4: mount_point is '$share/g/', but may not begin with $");
+    expect_one(OPEN "mount_point $\n", ERROR, ":4: mount_point is '$', but may not begin with $");
+    expect_one(OPEN "mount_point %c%u/\n", ERROR,
+               ":4: mount_point is '%c%u/', where two devices could share");
+    expect_one(OPEN "mount_point a/%u-%u/\n", ERROR, "put a / between %c and %u");
+    expect_one(OPEN "mount_point %u\n", ERROR, ":4: mount_point is '%u', where two devices could share");
+    expect_one(OPEN "mount_point %u/a\n", ERROR, "with %c or %u it must end in /");
+    expect_one(OPEN "mount_point a\n", WARNING,
+               ":4: mount_point is 'a' without a / at its end, so that topic a");
+    expect_one(OPEN "mount_point\n", ERROR, ":4: mount_point");
+    struct outcome outcome = expect_good(OPEN "mount_point a/\nmount_point b/\n");
+    assert_string_equal(outcome.conf->listeners[0].mount_point, "b/"); /* the last counts, as in mosquitto */
+    outcome_clear(&outcome);
+    for (size_t size = 65534; size <= 65535; size++) {
+        static char text[70000];
+        int front = snprintf(text, sizeof text, OPEN "mount_point ");
+        memset(text + front, 'm', size);
+        memcpy(text + front + size - 1, "/\n", 3);
+        if (size == 65535) {
+            expect_one(text, ERROR, ":4: mount_point is longer than 65534 bytes");
+            continue;
+        }
+        outcome = expect_clean(text);
+        outcome_clear(&outcome);
+    }
+}
+
 static void entry_is_looked_at(void **state) {
     (void)state;
     /* Without a password_file the broker decides: no warning, unlike in mosquitto, where nobody could log in.
@@ -140,9 +181,13 @@ static void the_backend_is_not_ourselves(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tls_is_whole_or_absent),        cmocka_unit_test(certificates_are_asked_for_or_not),
-        cmocka_unit_test(tls_versions_are_checked),      cmocka_unit_test(entry_is_looked_at),
-        cmocka_unit_test(two_listeners_need_two_places), cmocka_unit_test(metrics_need_a_place_of_their_own),
+        cmocka_unit_test(tls_is_whole_or_absent),
+        cmocka_unit_test(certificates_are_asked_for_or_not),
+        cmocka_unit_test(tls_versions_are_checked),
+        cmocka_unit_test(mount_points_are_checked),
+        cmocka_unit_test(entry_is_looked_at),
+        cmocka_unit_test(two_listeners_need_two_places),
+        cmocka_unit_test(metrics_need_a_place_of_their_own),
         cmocka_unit_test(the_backend_is_not_ourselves),
     };
     return cmocka_run_group_tests_name("conf/check", tests, NULL, NULL);

@@ -400,7 +400,6 @@ static void wrong_lines_are_named(void **state) {
         {"metrics_listener unix:/x", ERROR, ":4: "},
         /* rows of other kinds */
         {"dhparamfile x", WARNING, ":4: dhparamfile is ignored."},
-        {"mount_point a/", ERROR, ":4: mount_point is not supported yet"},
         {"psk_file p", ERROR, "psk_file is not supported yet (TLS with pre-shared keys"},
         {"enable_proxy_protocol 2", ERROR, "enable_proxy_protocol is not supported yet"},
         {"proxy_protocol_v2_require_tls true", ERROR, "is not supported yet"},

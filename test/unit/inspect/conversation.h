@@ -3,6 +3,7 @@
 #ifndef TEST_UNIT_INSPECT_CONVERSATION_H
 #define TEST_UNIT_INSPECT_CONVERSATION_H
 
+#include "inspect/mount.h"
 #include "unit/inspect/driver.h"
 #include "unit/inspect/packets.h"
 
@@ -11,6 +12,7 @@ struct setup {
     struct inspect_limits limits;
     const struct acl *acl;
     struct span connect_props, connack_props; /* version 5 */
+    const char *mount_point;                  /* NULL: none */
 };
 
 static inline struct setup setup_of(enum mqtt_version version, const struct acl *acl) {
@@ -21,6 +23,10 @@ static inline struct setup setup_of(enum mqtt_version version, const struct acl 
 static inline struct driver *driver_connect(const struct setup *setup) {
     struct driver *driver = driver_create(&setup->limits, setup->acl);
     size_t pooled = packets_pooled;
+    uint8_t reason;
+    const char *words;
+    assert_true(
+        mount_bind(&driver->inspector, setup->mount_point, driver->inspector.acl.identity, &reason, &words));
     struct span connect = connect_packet(setup->version, setup->connect_props, "dev", 60);
     assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, connect), INSPECT_MORE);
     assert_int_equal(driver->connects, 1);
