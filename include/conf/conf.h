@@ -19,6 +19,8 @@
 #define CONF_FIELD_PATH(field)        const char *field; /* ready to open */
 #define CONF_FIELD_PATH_LAST(field)   const char *field;
 #define CONF_FIELD_ENDPOINT(field)    const struct conf_endpoint *field; /* NULL: not set */
+#define CONF_FIELD_PATTERNS(field)    struct conf_pattern *field;        /* the first; NULL: none */
+#define CONF_FIELD_SECRET(field)      const struct conf_secret *field;   /* NULL: not set */
 #define CONF_FIELD_BACKEND(field)                                                                            \
     const struct conf_backend *field; /* NULL: not set, but never after reading */
 #define CONF_FIELD_STRUCTURE(field)
@@ -48,6 +50,8 @@ enum conf_keyform { CONF_KEYFORM_PEM, CONF_KEYFORM_ENGINE };
 enum conf_acl_subscribe { CONF_ACL_SUBSCRIBE_REFUSE, CONF_ACL_SUBSCRIBE_SILENT };
 enum conf_deny_publish { CONF_DENY_PUBLISH_ACK, CONF_DENY_PUBLISH_DISCONNECT };
 
+enum conf_wills { CONF_WILLS_ALLOW, CONF_WILLS_DENY };
+
 /* Bits of accept_protocol_versions, by the protocol level of CONNECT: 1u << 4 is MQTT 3.1.1. */
 #define CONF_VERSION(level) (1u << (level))
 
@@ -74,6 +78,20 @@ struct conf_backend {
     const char *host; /* name or address without brackets; NULL with a path */
     uint16_t port;
     const char *path; /* of a Unix socket, ready to connect to; NULL with a host */
+};
+
+/* A line of clientid_allow or clientid_deny. */
+struct conf_pattern {
+    struct conf_pattern *next;
+    struct conf_origin origin;
+    const char *text;
+    bool is_allowed;
+};
+
+/* What may stand in a file of its own and is never shown. */
+struct conf_secret {
+    const char *text; /* NULL with a path */
+    const char *path; /* ready to open; NULL with a text */
 };
 
 struct conf_listener {

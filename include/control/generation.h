@@ -11,4 +11,7 @@
 struct generation *generation_load(struct conf *conf, const struct generation *running,
                                    struct findings *findings);
 
+/* The whole file, given (free its bytes); at == NULL after a finding at `origin` was added. */
+struct span generation_read_file(const char *path, struct conf_origin origin, struct findings *findings);
+
 #endif

@@ -14,6 +14,7 @@
 #include "inspect/alias.h"
 #include "inspect/inflight.h"
 #include "inspect/tally.h"
+#include "inspect/window.h"
 #include "mqtt/connect.h"
 #include "mqtt/frame.h"
 #include "policy/acl.h"
@@ -29,6 +30,8 @@ struct inspect_limits {
     bool retain_available;
     uint16_t max_topic_alias;
     uint16_t max_keepalive_s; /* 0: none */
+    uint16_t receive_maximum; /* unacknowledged PUBLISHes of a device, version 5; 0: none */
+    bool wildcard_subscriptions, shared_subscriptions, subscription_identifiers; /* may be used */
     bool is_subscribe_silent; /* SUBSCRIBE is not judged, as in mosquitto */
     bool is_deny_disconnect;  /* a forbidden PUBLISH ends the session */
 };
@@ -68,7 +71,8 @@ struct inspect_way {
         uint8_t reason;
     } answer;
     struct alias_map aliases;
-    struct id_set ours; /* QoS 2 packet ids of this way's PUBLISHes that we answered ourselves */
+    struct id_set ours;   /* QoS 2 packet ids of this way's PUBLISHes that we answered ourselves */
+    struct window window; /* PUBLISHes of this way that reached their receiver, or us in its place */
 };
 
 /* What a refusal was about, for the log; spans borrowed for the length of the call. */
@@ -85,6 +89,9 @@ struct inspector {
     struct span auth_method; /* of the CONNECT, kept; empty: none */
     bool is_auth_open;       /* an AUTH of the broker waits for one of the device */
     bool has_session_expiry; /* the CONNECT asked for a session that outlives the connection */
+    bool may_tell_reasons;   /* a good CONNECT of version 5 did not forbid it (Request Problem Information) */
+    bool is_client_id_ours;  /* the broker knows the device under another client id than it knows itself */
+    uint32_t device_max_packet_size; /* of the CONNECT; 0: none */
     struct inspect_limits limits;
     struct acl_binding acl;
     struct inspect_way from_device, from_broker;
@@ -126,6 +133,11 @@ enum inspect_result inspect_from_device(struct inspector *inspector, struct insp
                                         struct writer *reply);
 enum inspect_result inspect_from_broker(struct inspector *inspector, struct inspect_bytes *bytes,
                                         struct writer *reply);
+
+/* May a packet of that size be sent to the device (MQTT 5.0 3.1.2-24)? */
+static inline bool inspect_fits_device(const struct inspector *inspector, size_t size) {
+    return inspector->device_max_packet_size == 0 || size <= inspector->device_max_packet_size;
+}
 
 /* Is the stream of that way at a packet boundary, so that a word of our own may follow what was judged? */
 static inline bool inspect_is_at_boundary(const struct inspect_way *way) {

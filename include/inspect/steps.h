@@ -42,6 +42,13 @@ enum inspect_result step_publish_pass(struct inspector *inspector, struct inspec
 enum inspect_result step_publish_cut(struct inspector *inspector, struct inspect_way *way,
                                      struct inspect_bytes *bytes, const struct mqtt_publish *publish,
                                      uint8_t reason);
+/* May it go to the device by its size, its topic put in where that must be (MQTT 5.0 3.1.2-24)? */
+bool step_publish_fits(struct inspector *inspector, struct inspect_way *way, const struct mqtt_frame *frame,
+                       const struct mqtt_publish *publish, bool is_bare);
+/* May its SUBACK go to the device, by its own Maximum Packet Size? */
+bool step_suback_fits(const struct inspector *inspector, uint32_t filter_count);
+/* An acknowledgement of the receiver of `way`, which may end an exchange there. */
+void step_acknowledged(struct inspect_way *way, enum mqtt_type type, const struct mqtt_ack *ack);
 /* Writes the answer that is due. */
 void step_answer(const struct inspector *inspector, struct inspect_way *way, struct writer *reply);
 /* A PUBREL: answered with PUBCOMP when its PUBLISH was cut out here, else passed. */
@@ -50,6 +57,10 @@ void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct in
 /* AUTH either way: its method must be the CONNECT's. */
 bool step_auth_is_right(struct inspector *inspector, enum mqtt_direction direction,
                         const struct mqtt_ack *auth, enum inspect_result *result);
+
+/* connack.c: the CONNACK, with our limits put in. */
+enum inspect_result step_connack(struct inspector *inspector, struct inspect_bytes *bytes,
+                                 const struct mqtt_frame *frame);
 
 void step_tell_refusal(struct inspector *inspector, enum mqtt_type type, enum mqtt_direction direction,
                        struct span topic, struct verdict verdict);

@@ -43,6 +43,8 @@ struct session {
     struct deadline deadline;
     uint64_t last_heard_ms; /* from the device */
     uint64_t started_ms;
+    const char *refusal;           /* why the CONNECT was refused, for the device; NULL: it was not */
+    struct conf_origin refused_by; /* the line of the configuration that did it, for the log; line 0: none */
 };
 
 /* Terms in force for this session. */
@@ -59,6 +61,10 @@ static inline struct span heap_span(const struct heap *heap) {
  * own. */
 bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,
                    bool *needs_check, uint8_t *reason, const char **words);
+/* rewrite.c: puts what the broker shall get into session->connect: the packet itself when nothing in it is
+ * changed, here (`is_changed`) or for the broker's eyes (terms->identity). False: memory is out. */
+bool session_write_connect(struct session *session, const struct mqtt_connect *connect, struct span packet,
+                           bool is_changed);
 uint64_t session_credential(const struct account *account);
 /* Takes on the rules of the generation in force. False: this device may not stay. */
 bool session_rebind(struct session *session);
@@ -78,8 +84,9 @@ void session_on_started(struct session *session);
 void session_on_wrong(struct session *session, struct relay *relay);
 void session_on_goodbye(struct session *session, struct relay *relay);
 
-/* reply.c: tells the device why, as far as its version has words and its stream is at a boundary. */
-void session_tell(struct session *session, uint8_t reason);
+/* reply.c: tells the device why, as far as its version has words and its stream is at a boundary. `words` are
+ * the Reason String of version 5, where the device wants one and has room for it. */
+void session_tell(struct session *session, uint8_t reason, const char *words);
 void session_log_end(struct session *session, const char *words);
 void session_log_start(struct session *session);
 void session_on_refused(void *owner, const struct inspect_refusal *refusal);

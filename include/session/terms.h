@@ -9,12 +9,20 @@
 #include "policy/accounts.h"
 #include "policy/acl.h"
 
+/* What the broker is told instead of the device's own words; spans kept by the generation. */
+struct backend_identity {
+    bool has_username, has_password;
+    struct span username, password;
+    struct span clientid_prefix; /* empty: none */
+};
+
 struct terms {
     const struct conf_listener *listener;
     const struct acl *acl;           /* NULL: no acl_file */
     const struct accounts *accounts; /* NULL: no password_file, the broker decides */
     struct tls_context *tls;         /* NULL: a plain listener */
     struct inspect_limits limits;
+    struct backend_identity identity;
 };
 
 struct generation {

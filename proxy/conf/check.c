@@ -3,9 +3,10 @@
 #include "base/text.h"
 #include "conf/rows.h"
 
-#define ID_PREFIX_MAX   50
-#define MOUNT_POINT_MAX 65534 /* a topic wants one byte more */
-#define PACKET_SIZE_MIN 20
+#define ID_PREFIX_MAX      50
+#define MOUNT_POINT_MAX    65534 /* a topic wants one byte more */
+#define BACKEND_PREFIX_MAX 1024
+#define PACKET_SIZE_MIN    20
 
 /* A finding at the line of an option, or of the listener when the option is a default. */
 #define AT_OPTION(findings, kind, listener, option, ...)                                                     \
@@ -293,6 +294,22 @@ static void check_mount_point(const struct conf_listener *listener, struct findi
             room, room);
 }
 
+static void check_backend_prefix(const struct conf_listener *listener, struct findings *findings) {
+    if (is_set(listener, CONF_backend_clientid_prefix) && listener->backend_clientid_prefix != NULL &&
+        strlen(listener->backend_clientid_prefix) > BACKEND_PREFIX_MAX)
+        AT_OPTION(findings, FINDING_ERROR, listener, CONF_backend_clientid_prefix,
+                  "backend_clientid_prefix is longer than %d bytes; shorten it", BACKEND_PREFIX_MAX);
+}
+
+/* Only MQTT 5 knows a Receive Maximum. */
+static void check_receive_maximum(const struct conf_listener *listener, struct findings *findings) {
+    bool has_5 = (listener->accept_protocol_versions & CONF_VERSION(5)) != 0;
+    if (is_set(listener, CONF_receive_maximum) && listener->receive_maximum != 0 && !has_5)
+        AT_OPTION(findings, FINDING_WARNING, listener, CONF_receive_maximum,
+                  "receive_maximum has no effect on this listener, whose accept_protocol_versions leaves out "
+                  "version 5");
+}
+
 static void check_unix(const struct conf_listener *listener, struct findings *findings) {
     const size_t size_max = 107; /* sun_path holds 108 bytes with the NUL */
     if (listener->path == NULL)
@@ -306,6 +323,12 @@ static void check_unix(const struct conf_listener *listener, struct findings *fi
                   "bind_interface has no effect on a Unix socket; remove it");
 }
 
+/* Is the value the listener's, not the one for all, which is looked at once? */
+static bool is_own(const struct conf *conf, const struct conf_listener *listener, enum conf_option option) {
+    const struct conf_origin *own = &listener->origins[option], *all = &conf->shared.origins[option];
+    return own->line != all->line || own->file != all->file;
+}
+
 static void check_listener(struct conf *conf, struct conf_listener *listener, struct findings *findings) {
     if (listener->max_connections < 0)
         listener->max_connections = -1;
@@ -315,11 +338,11 @@ static void check_listener(struct conf *conf, struct conf_listener *listener, st
     check_coming(listener, findings);
     check_unix(listener, findings);
     check_mount_point(listener, findings);
-    bool is_own =
-        listener->origins[CONF_auto_id_prefix].line != conf->shared.origins[CONF_auto_id_prefix].line ||
-        listener->origins[CONF_auto_id_prefix].file != conf->shared.origins[CONF_auto_id_prefix].file;
-    if (is_own)
+    check_receive_maximum(listener, findings);
+    if (is_own(conf, listener, CONF_auto_id_prefix))
         check_id_prefix(listener, findings);
+    if (is_own(conf, listener, CONF_backend_clientid_prefix))
+        check_backend_prefix(listener, findings);
 }
 
 void conf_check(struct conf *conf, struct findings *findings) {
@@ -328,6 +351,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     check_backend(conf, findings);
     check_shared(&conf->shared, findings);
     check_id_prefix(&conf->shared, findings);
+    check_backend_prefix(&conf->shared, findings);
     for (size_t i = 0; i < conf->listener_count; i++)
         check_listener(conf, &conf->listeners[i], findings);
     check_places(conf, findings);

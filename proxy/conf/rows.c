@@ -19,6 +19,8 @@
 #define PLACE_STRING_LAST(home, field) FIELD(home, field)
 #define PLACE_PATH(home, field)        FIELD(home, field)
 #define PLACE_PATH_LAST(home, field)   FIELD(home, field)
+#define PLACE_PATTERNS(home, field)    FIELD(home, field)
+#define PLACE_SECRET(home, field)      FIELD(home, field)
 #define PLACE_BACKEND(home, field)     FIELD(home, field)
 #define PLACE_ENDPOINT(home, field)    FIELD(home, field)
 #define PLACE_STRUCTURE(home, field)   .offset = 0, .size = 0

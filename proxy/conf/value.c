@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "conf/lexer.h"
+#include "conf/patterns.h"
+#include "conf/secret.h"
 #include "conf/words.h"
 
 #include <inttypes.h>
@@ -183,7 +185,7 @@ static bool may_repeat(const struct value_place *place, const struct conf_row *r
     if (origin->line == 0)
         return true;
     if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_PATH || row->type == CONF_TYPE_BACKEND ||
-        row->type == CONF_TYPE_ENDPOINT) {
+        row->type == CONF_TYPE_ENDPOINT || row->type == CONF_TYPE_SECRET) {
         REFUSE(place, "%s stands at %s:%u already and there can be only one%s; remove one of the two lines",
                keyword, origin->file, origin->line, row->type == CONF_TYPE_BACKEND ? " for now" : "");
         return false;
@@ -217,6 +219,8 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_PATH:
     case CONF_TYPE_PATH_LAST: return read_text(place, row, keyword, rest, field);
     case CONF_TYPE_MASK: return words_read_mask(place, row->option, keyword, rest, home);
+    case CONF_TYPE_PATTERNS: return patterns_read(place, keyword, rest, field);
+    case CONF_TYPE_SECRET: return secret_read(place, keyword, rest, field);
     case CONF_TYPE_BACKEND: return words_read_backend(place, keyword, rest, field);
     case CONF_TYPE_ENDPOINT: return words_read_endpoint(place, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
@@ -259,6 +263,10 @@ bool value_is_equal(const struct conf_row *row, const void *home_a, const void *
                    ? one == other
                    : is_equal_text(one->host, other->host) && one->port == other->port;
     }
+    if (row->type == CONF_TYPE_PATTERNS)
+        return patterns_are_equal(*(struct conf_pattern *const *)a, *(struct conf_pattern *const *)b);
+    if (row->type == CONF_TYPE_SECRET)
+        return secret_is_equal(*(const struct conf_secret *const *)a, *(const struct conf_secret *const *)b);
     if (row->option == CONF_log_dest &&
         !is_equal_text(((const struct conf *)home_a)->log_file, ((const struct conf *)home_b)->log_file))
         return false;
@@ -295,6 +303,8 @@ const char *value_print(const struct conf_row *row, const void *home, char *room
     case CONF_TYPE_PATH:
     case CONF_TYPE_PATH_LAST: return print_text(*(const char *const *)value, room, room_size);
     case CONF_TYPE_MASK: return words_print_mask(row->option, home, room, room_size);
+    case CONF_TYPE_PATTERNS: return patterns_print(*(struct conf_pattern *const *)value, room, room_size);
+    case CONF_TYPE_SECRET: return secret_print(*(const struct conf_secret *const *)value, room, room_size);
     case CONF_TYPE_BACKEND: {
         const struct conf_backend *backend = *(const struct conf_backend *const *)value;
         return print_text(backend == NULL ? NULL : backend->text, room, room_size);

@@ -1,5 +1,7 @@
 #include "control/generation.h"
 
+#include "control/identity.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +25,7 @@ void generation_drop(struct generation *generation) {
 }
 
 /* The whole file; at == NULL after a finding was added. */
-static struct span read_file(const char *path, struct conf_origin origin, struct findings *findings) {
+struct span generation_read_file(const char *path, struct conf_origin origin, struct findings *findings) {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status) < 0) {
@@ -73,7 +75,8 @@ static void load_acl(struct generation *generation, size_t index, struct finding
         terms->acl = same->acl;
         return;
     }
-    struct span text = read_file(path, conf_listener_origin(terms->listener, CONF_acl_file), findings);
+    struct span text =
+        generation_read_file(path, conf_listener_origin(terms->listener, CONF_acl_file), findings);
     if (text.at == NULL)
         return;
     terms->acl = acl_compile(generation->arena, path, text, findings);
@@ -90,7 +93,8 @@ static void load_accounts(struct generation *generation, size_t index, struct fi
         terms->accounts = same->accounts;
         return;
     }
-    struct span text = read_file(path, conf_listener_origin(terms->listener, CONF_password_file), findings);
+    struct span text =
+        generation_read_file(path, conf_listener_origin(terms->listener, CONF_password_file), findings);
     if (text.at == NULL)
         return;
     terms->accounts = accounts_read(generation->arena, path, text, findings);
@@ -130,6 +134,10 @@ static void set_limits(struct terms *terms) {
         .retain_available = listener->retain_available,
         .max_topic_alias = (uint16_t)listener->max_topic_alias,
         .max_keepalive_s = (uint16_t)listener->max_keepalive,
+        .receive_maximum = (uint16_t)listener->receive_maximum,
+        .wildcard_subscriptions = true,
+        .shared_subscriptions = true,
+        .subscription_identifiers = true,
         .is_subscribe_silent = listener->acl_subscribe == CONF_ACL_SUBSCRIBE_SILENT,
         .is_deny_disconnect = listener->deny_publish == CONF_DENY_PUBLISH_DISCONNECT,
     };
@@ -199,6 +207,7 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
             load_accounts(generation, i, findings);
             load_tls(&generation->terms[i], findings);
             set_limits(&generation->terms[i]);
+            identity_load(generation->arena, &generation->terms[i], findings);
         }
     if (findings->error_count != errors_before || findings->out_of_memory) {
         generation_drop(generation);
@@ -209,6 +218,8 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
         const struct terms *terms = &generation->terms[i];
         bool is_half = (terms->listener->acl_file != NULL && terms->acl == NULL) ||
                        (terms->listener->password_file != NULL && terms->accounts == NULL) ||
+                       (terms->listener->backend_username != NULL && !terms->identity.has_username) ||
+                       (terms->listener->backend_password != NULL && !terms->identity.has_password) ||
                        (conf_listener_is_tls(terms->listener) && terms->tls == NULL);
         if (!is_half)
             continue;

@@ -11,6 +11,17 @@
 #include "mqtt/subscribe.h"
 #include "mqtt/write.h"
 
+/* What the device wants of the packets that it is sent (MQTT 5.0 3.1.2.11); before 5.0 nothing. */
+static void learn_wishes(struct inspector *inspector, const struct mqtt_connect *connect) {
+    const struct mqtt_props *props = &connect->props;
+    inspector->from_broker.aliases.max = (uint16_t)mqtt_props_number(props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0);
+    /* Its Receive Maximum goes to the broker and is not watched here: brokers in use miscount it (mosquitto
+     * 2.0), and a device is better off with a message too many than without its session. */
+    inspector->device_max_packet_size = mqtt_props_number(props, MQTT_PROP_MAXIMUM_PACKET_SIZE, 0);
+    inspector->may_tell_reasons = connect->version == MQTT_VERSION_5 &&
+                                  mqtt_props_number(props, MQTT_PROP_REQUEST_PROBLEM_INFORMATION, 1) != 0;
+}
+
 static enum inspect_result take_connect(struct inspector *inspector, struct inspect_bytes *bytes,
                                         const struct mqtt_frame *frame) {
     struct mqtt_connect *connect = inspector->connect;
@@ -35,8 +46,7 @@ static enum inspect_result take_connect(struct inspector *inspector, struct insp
     }
     inspector->has_session_expiry =
         mqtt_props_number(&connect->props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, 0) != 0;
-    inspector->from_broker.aliases.max =
-        (uint16_t)mqtt_props_number(&connect->props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0);
+    learn_wishes(inspector, connect);
     inspector->keep_alive_s = connect->keep_alive_s;
     inspector->state = INSPECT_BEFORE_CONNACK;
     step_cut(bytes, mqtt_frame_size(frame));
@@ -139,6 +149,10 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
     if (mqtt_subscribe_read(step_body(bytes, frame), MQTT_SUBSCRIBE, inspector->version, &subscribe,
                             &violation) != MQTT_WHOLE)
         return step_wrong(inspector, violation);
+    if (!step_suback_fits(inspector, subscribe.filter_count)) {
+        inspector->refused_reason = MQTT_REASON_PACKET_TOO_LARGE;
+        return INSPECT_REFUSED;
+    }
     if (merge_find(&inspector->merges, subscribe.packet_id) != NULL)
         return step_wrong(inspector, VIOLATION_PACKET_ID_IN_USE);
     if (inspector->merges.count >= MERGE_COUNT_MAX) {
@@ -206,7 +220,10 @@ static enum inspect_result take_ack(struct inspector *inspector, struct inspect_
         inspector->state = INSPECT_OVER;
         result = INSPECT_GOODBYE;
         break;
-    default: step_pass(bytes, mqtt_frame_size(frame)); break;
+    default:
+        step_acknowledged(&inspector->from_broker, frame->type, &ack);
+        step_pass(bytes, mqtt_frame_size(frame));
+        break;
     }
     return result;
 }

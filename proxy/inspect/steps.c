@@ -98,6 +98,13 @@ bool step_frame(struct inspector *inspector, const struct inspect_way *way, stru
         *result = step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
         return false;
     }
+    /* A PUBLISH that is too large for the device is left out, which the broker should have done (3.1.2-25).
+     */
+    if (way->direction == MQTT_TO_DEVICE && frame->type != MQTT_PUBLISH &&
+        !inspect_fits_device(inspector, size)) {
+        *result = step_wrong(inspector, VIOLATION_PACKET_TOO_LARGE);
+        return false;
+    }
     if (frame->type != MQTT_PUBLISH && rest.size < size) {
         *result = step_more(bytes, size);
         return false;
@@ -230,9 +237,49 @@ static enum inspect_result head_with_topic(struct inspector *inspector, const st
     return writer.is_full ? INSPECT_NO_MEMORY : INSPECT_NEXT;
 }
 
+bool step_publish_fits(struct inspector *inspector, struct inspect_way *way, const struct mqtt_frame *frame,
+                       const struct mqtt_publish *publish, bool is_bare) {
+    size_t size = mqtt_frame_size(frame), remaining = frame->remaining;
+    const struct alias_entry *entry = is_bare ? alias_find(&way->aliases, publish->topic_alias) : NULL;
+    bool is_untold = entry != NULL && !entry->is_known;
+    bool is_cut =
+        mount_has_inside(inspector, publish->topic) && inspector->mount.size != 0 && (!is_bare || is_untold);
+    remaining += is_untold ? publish->topic.size : 0;
+    remaining -= is_cut ? inspector->mount.size : 0;
+    if (is_untold || is_cut)
+        size = 1 + mqtt_varint_size((uint32_t)remaining) + remaining;
+    return inspect_fits_device(inspector, size);
+}
+
+bool step_suback_fits(const struct inspector *inspector, uint32_t filter_count) {
+    size_t remaining = 2 + 1 + (size_t)filter_count;
+    return inspect_fits_device(inspector, 1 + mqtt_varint_size((uint32_t)remaining) + remaining);
+}
+
+/* The sender may have only so many exchanges open (MQTT 5.0 3.3.4-7, 3.3.4-9). */
+static enum inspect_result take_place(struct inspector *inspector, struct inspect_way *way,
+                                      const struct mqtt_publish *publish) {
+    if (publish->qos == 0)
+        return INSPECT_NEXT;
+    switch (window_take(&way->window, publish->packet_id)) {
+    case WINDOW_TAKEN: return INSPECT_NEXT;
+    case WINDOW_FULL: return step_wrong(inspector, VIOLATION_RECEIVE_MAXIMUM);
+    case WINDOW_NO_MEMORY: break;
+    }
+    return INSPECT_NO_MEMORY;
+}
+
+void step_acknowledged(struct inspect_way *way, enum mqtt_type type, const struct mqtt_ack *ack) {
+    if (type == MQTT_PUBACK || type == MQTT_PUBCOMP || (type == MQTT_PUBREC && ack->reason >= 0x80))
+        window_free(&way->window, ack->packet_id);
+}
+
 enum inspect_result step_publish_pass(struct inspector *inspector, struct inspect_way *way,
                                       struct inspect_bytes *bytes, const struct mqtt_frame *frame,
                                       const struct mqtt_publish *publish, bool is_bare) {
+    enum inspect_result place = take_place(inspector, way, publish);
+    if (place != INSPECT_NEXT)
+        return place;
     struct alias_entry *entry = is_bare ? alias_find(&way->aliases, publish->topic_alias) : NULL;
     bool is_untold = entry != NULL && !entry->is_known;
     bool is_mounted = mount_is_on(inspector) &&
@@ -269,6 +316,11 @@ enum inspect_result step_publish_pass(struct inspector *inspector, struct inspec
 enum inspect_result step_publish_cut(struct inspector *inspector, struct inspect_way *way,
                                      struct inspect_bytes *bytes, const struct mqtt_publish *publish,
                                      uint8_t reason) {
+    /* What is kept from a device takes no place of its: it never sees it. */
+    enum inspect_result place =
+        way->direction == MQTT_TO_BROKER ? take_place(inspector, way, publish) : INSPECT_NEXT;
+    if (place != INSPECT_NEXT)
+        return place;
     if (publish->topic_alias != 0 && !alias_set(&way->aliases, publish->topic_alias, publish->topic, false))
         return INSPECT_NO_MEMORY;
     if (publish->qos == 2) {
@@ -292,6 +344,8 @@ void step_answer(const struct inspector *inspector, struct inspect_way *way, str
         return;
     mqtt_write_ack(reply, inspector->version, (enum mqtt_type)way->answer.type, way->answer.packet_id,
                    way->answer.reason, SPAN_NONE);
+    const struct mqtt_ack ack = {.packet_id = way->answer.packet_id, .reason = way->answer.reason};
+    step_acknowledged(way, (enum mqtt_type)way->answer.type, &ack);
     way->answer.type = 0;
 }
 
@@ -302,6 +356,7 @@ void step_pubrel(struct inspector *inspector, struct inspect_way *way, struct in
         return;
     }
     id_set_remove(&way->ours, packet_id);
+    window_free(&way->window, packet_id);
     mqtt_write_ack(reply, inspector->version, MQTT_PUBCOMP, packet_id, MQTT_REASON_SUCCESS, SPAN_NONE);
     step_cut(bytes, mqtt_frame_size(frame));
 }
@@ -339,6 +394,7 @@ void inspector_clear(struct inspector *inspector) {
     for (size_t i = 0; i < 2; i++) {
         alias_clear(&ways[i]->aliases);
         id_set_clear(&ways[i]->ours);
+        window_clear(&ways[i]->window);
     }
     merge_clear(&inspector->merges);
     free((void *)(uintptr_t)inspector->auth_method.at);

@@ -12,11 +12,17 @@
 struct refusal {
     uint8_t reason;
     const char *words;
+    enum metric metric;        /* of its own; METRIC_COUNT: none */
+    struct conf_origin origin; /* of the line that spoke, for the log; line 0: none */
 };
-#define ADMITTED ((struct refusal){0, NULL})
+#define ADMITTED ((struct refusal){.metric = METRIC_COUNT})
 
 static struct refusal refuse(uint8_t reason, const char *words) {
-    return (struct refusal){reason, words};
+    return (struct refusal){.reason = reason, .words = words, .metric = METRIC_COUNT};
+}
+
+static struct refusal refuse_counted(enum metric metric, uint8_t reason, const char *words) {
+    return (struct refusal){.reason = reason, .words = words, .metric = metric};
 }
 
 static bool heap_set(struct heap *heap, struct span bytes) {
@@ -35,7 +41,8 @@ static struct refusal judge_client_id(struct session *session, struct mqtt_conne
                      (connect->version == MQTT_VERSION_311 && !connect->clean_start) ||
                      !listener->allow_zero_length_clientid;
     if (must_have)
-        return refuse(MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "it has no client id");
+        return refuse_counted(METRIC_clientid_missing_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+                              "it has no client id");
     uint8_t random[16];
     char room[512];
     size_t size = session->host->random(random, sizeof random)
@@ -44,8 +51,32 @@ static struct refusal judge_client_id(struct session *session, struct mqtt_conne
     if (size == 0 || !heap_set(&session->client_id, span_of(room, size)))
         return refuse(MQTT_REASON_SERVER_UNAVAILABLE, "no client id can be made for it");
     connect->client_id = heap_span(&session->client_id);
-    session->inspector.assigned_client_id = heap_span(&session->client_id);
     *is_changed = true;
+    return ADMITTED;
+}
+
+/* The client id as it is now, which may be the username. */
+static struct refusal judge_final_client_id(const struct session *session,
+                                            const struct mqtt_connect *connect) {
+    static const struct {
+        enum metric metric;
+        uint8_t reason;
+    } faults[] = {
+        [CLIENTID_CHARS] = {METRIC_clientid_chars_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID},
+        [CLIENTID_LENGTH] = {METRIC_clientid_length_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID},
+        [CLIENTID_PREFIX] = {METRIC_clientid_prefix_refused, MQTT_REASON_NOT_AUTHORIZED},
+        [CLIENTID_DENIED] = {METRIC_clientid_pattern_refused, MQTT_REASON_NOT_AUTHORIZED},
+        [CLIENTID_NOT_ALLOWED] = {METRIC_clientid_pattern_refused, MQTT_REASON_NOT_AUTHORIZED},
+    };
+    const struct terms *terms = session_terms(session);
+    bool is_made = connect->client_id.at == session->client_id.at && session->client_id.at != NULL;
+    struct clientid_verdict verdict = clientid_judge(terms->listener, connect->client_id, is_made);
+    if (verdict.fault != CLIENTID_GOOD)
+        return (struct refusal){faults[verdict.fault].reason, verdict.words, faults[verdict.fault].metric,
+                                verdict.origin};
+    if (terms->identity.clientid_prefix.size + connect->client_id.size > UINT16_MAX)
+        return refuse_counted(METRIC_clientid_length_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+                              "its client id is too long for backend_clientid_prefix in front of it");
     return ADMITTED;
 }
 
@@ -77,12 +108,17 @@ static struct refusal judge_will(const struct terms *terms, const struct mqtt_co
     if (!connect->has_will)
         return ADMITTED;
     bool is_v5 = connect->version == MQTT_VERSION_5;
+    if (terms->listener->wills == CONF_WILLS_DENY)
+        return (struct refusal){MQTT_REASON_NOT_AUTHORIZED, "it has a will, against wills deny",
+                                METRIC_will_refused, terms->listener->origins[CONF_wills]};
     if (connect->will_qos > terms->limits.max_qos)
-        return refuse(is_v5 ? MQTT_REASON_QOS_NOT_SUPPORTED : MQTT_REASON_NOT_AUTHORIZED,
-                      "the QoS of its will is above max_qos");
+        return refuse_counted(METRIC_will_refused,
+                              is_v5 ? MQTT_REASON_QOS_NOT_SUPPORTED : MQTT_REASON_NOT_AUTHORIZED,
+                              "the QoS of its will is above max_qos");
     if (connect->will_retain && !terms->limits.retain_available)
-        return refuse(is_v5 ? MQTT_REASON_RETAIN_NOT_SUPPORTED : MQTT_REASON_NOT_AUTHORIZED,
-                      "its will is retained, against retain_available false");
+        return refuse_counted(METRIC_will_refused,
+                              is_v5 ? MQTT_REASON_RETAIN_NOT_SUPPORTED : MQTT_REASON_NOT_AUTHORIZED,
+                              "its will is retained, against retain_available false");
     return ADMITTED;
 }
 
@@ -115,8 +151,8 @@ static struct refusal judge(struct session *session, struct mqtt_connect *connec
     const struct terms *terms = session_terms(session);
     const struct conf_listener *listener = terms->listener;
     if ((listener->accept_protocol_versions & CONF_VERSION(connect->version)) == 0)
-        return refuse(MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION,
-                      "its version is not in accept_protocol_versions");
+        return refuse_counted(METRIC_protocol_version_refused, MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION,
+                              "its version is not in accept_protocol_versions");
     struct refusal refusal = judge_client_id(session, connect, is_changed);
     if (refusal.reason != 0)
         return refusal;
@@ -129,18 +165,20 @@ static struct refusal judge(struct session *session, struct mqtt_connect *connec
         if (!connect->has_username || connect->username.size == 0)
             return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username to be its client id");
         connect->client_id = connect->username;
-        session->inspector.assigned_client_id = SPAN_NONE;
+        session->inspector.is_client_id_ours = true;
         *is_changed = true;
     }
-    if (!clientid_has_prefix(listener->clientid_prefixes, connect->client_id))
-        return refuse(MQTT_REASON_NOT_AUTHORIZED, "its client id does not begin with clientid_prefixes");
+    refusal = judge_final_client_id(session, connect);
+    if (refusal.reason != 0)
+        return refusal;
     refusal = judge_will(terms, connect);
     if (refusal.reason != 0)
         return refusal;
     uint16_t max_keepalive_s = terms->limits.max_keepalive_s;
     if (max_keepalive_s != 0 && connect->version != MQTT_VERSION_5 &&
         (connect->keep_alive_s == 0 || connect->keep_alive_s > max_keepalive_s))
-        return refuse(MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID, "its keep alive is above max_keepalive");
+        return refuse_counted(METRIC_keepalive_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+                              "its keep alive is above max_keepalive");
     return is_named ? ADMITTED : judge_credentials(session, connect, needs_check);
 }
 
@@ -190,23 +228,9 @@ static struct refusal take_mount_point(struct session *session, struct mqtt_conn
     return ADMITTED;
 }
 
-static bool write_connect(struct session *session, const struct mqtt_connect *connect) {
-    /* Client id and username may be others, the will's topic and response topic longer. */
-    size_t room = INSPECT_HELD_MAX + 4 * 65535 + 64;
-    uint8_t *bytes = malloc(room);
-    if (bytes == NULL)
-        return false;
-    struct writer writer = writer_of(bytes, room);
-    mqtt_write_connect(&writer, connect);
-    bool is_good = !writer.is_full && heap_add(&session->connect, writer_span(&writer));
-    free(bytes);
-    tally_add(&session->host->tally->rows[METRIC_packets_rewritten], 1);
-    return is_good;
-}
-
 bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,
                    bool *needs_check, uint8_t *reason, const char **words) {
-    bool is_changed = false;
+    bool is_changed = false, is_nameless = connect->client_id.size == 0;
     *needs_check = false;
     struct refusal refusal = judge(session, connect, &is_changed, needs_check);
     /* The names are kept first, since rules and log speak of them. */
@@ -225,10 +249,14 @@ bool session_admit(struct session *session, struct mqtt_connect *connect, struct
     }
     if (refusal.reason == 0) {
         judge_will_topic(session, connect, &is_changed);
-        bool is_written = is_changed ? write_connect(session, connect) : heap_add(&session->connect, packet);
-        if (!is_written)
+        if (is_nameless) /* whatever it was given, it must hear of it (MQTT 5.0 3.2.2-16) */
+            session->inspector.assigned_client_id = heap_span(&session->client_id);
+        if (!session_write_connect(session, connect, packet, is_changed))
             refusal = refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
     }
+    if (refusal.reason != 0 && refusal.metric != METRIC_COUNT)
+        tally_add(&session->host->tally->rows[refusal.metric], 1);
+    session->refused_by = refusal.origin;
     *reason = refusal.reason;
     *words = refusal.words;
     return refusal.reason == 0;

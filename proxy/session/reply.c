@@ -24,19 +24,30 @@ static uint8_t fitting(uint8_t reason, enum mqtt_type type) {
     return type == MQTT_CONNACK ? MQTT_REASON_SERVER_UNAVAILABLE : MQTT_REASON_UNSPECIFIED_ERROR;
 }
 
-void session_tell(struct session *session, uint8_t reason) {
-    struct inspector *inspector = &session->inspector;
-    struct link *device = session->device;
-    uint8_t room[256];
-    struct writer writer = writer_of(room, sizeof room);
-    if (device == NULL || !device->is_open || reason == 0)
-        return;
+static void write_last_words(const struct session *session, struct writer *writer, uint8_t reason,
+                             struct span reason_string) {
+    const struct inspector *inspector = &session->inspector;
     if (can_tell_connack(session))
-        mqtt_write_connack(&writer, inspector->version, fitting(reason, MQTT_CONNACK), SPAN_NONE);
+        mqtt_write_connack(writer, inspector->version, fitting(reason, MQTT_CONNACK), reason_string);
     else if (session->is_started && inspector->version == MQTT_VERSION_5 &&
              inspector->state == INSPECT_OPEN && inspect_is_at_boundary(&inspector->from_broker))
-        mqtt_write_disconnect(&writer, inspector->version, fitting(reason, MQTT_DISCONNECT), SPAN_NONE);
-    if (writer_size(&writer) == 0)
+        mqtt_write_disconnect(writer, inspector->version, fitting(reason, MQTT_DISCONNECT), reason_string);
+}
+
+void session_tell(struct session *session, uint8_t reason, const char *words) {
+    struct inspector *inspector = &session->inspector;
+    struct link *device = session->device;
+    uint8_t room[512];
+    if (device == NULL || !device->is_open || reason == 0)
+        return;
+    struct writer writer = writer_of(room, sizeof room);
+    write_last_words(session, &writer, reason, inspector->may_tell_reasons ? span_of_text(words) : SPAN_NONE);
+    if (writer.is_full || !inspect_fits_device(inspector, writer_size(&writer))) {
+        /* Too large with the words (MQTT 5.0 3.2.2-19, 3.14.2-3): the reason alone may fit. */
+        writer = writer_of(room, sizeof room);
+        write_last_words(session, &writer, reason, SPAN_NONE);
+    }
+    if (writer_size(&writer) == 0 || !inspect_fits_device(inspector, writer_size(&writer)))
         return;
     struct span pieces[2] = {heap_span(&session->from_broker.owed), writer_span(&writer)};
     (void)link_write(device, pieces, 2); /* it ends anyway */

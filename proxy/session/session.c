@@ -97,6 +97,14 @@ static const char *words_of(const struct session *session, enum session_end end,
     }
 }
 
+/* What a device may know of it: the sentence of the row, and what it did itself. */
+static const char *told_of(const struct session *session, enum session_end end) {
+    if (end == SESSION_END_DEVICE_WRONG)
+        return violation_rows[session->inspector.violation].sentence;
+    return end == SESSION_END_CONNECT_REFUSED && session->refusal != NULL ? session->refusal
+                                                                          : ends[end].sentence;
+}
+
 static void end_with_words(struct session *session, enum session_end end, const char *words) {
     if (session->state == SESSION_ENDING)
         return;
@@ -109,7 +117,7 @@ static void end_with_words(struct session *session, enum session_end end, const 
     if (session->is_started)
         count(session, METRIC_sessions_open, -1);
     session_log_end(session, words != NULL ? words : words_of(session, end, room, sizeof room));
-    session_tell(session, reason_of(session, end));
+    session_tell(session, reason_of(session, end), told_of(session, end));
     enter(session, SESSION_ENDING);
     wheel_cancel(session->host->wheel, &session->deadline);
     backend_cancel(&session->call);
@@ -349,9 +357,13 @@ void session_on_connect(struct session *session, struct mqtt_connect *connect, s
     const char *words;
     uint8_t reason;
     if (!session_admit(session, connect, packet, &needs_check, &reason, &words)) {
-        char room[256];
-        snprintf(room, sizeof room, "%s: %s", ends[SESSION_END_CONNECT_REFUSED].sentence, words);
+        char room[LOG_LINE_SIZE];
+        const struct conf_origin *by = &session->refused_by;
+        int size = snprintf(room, sizeof room, "%s: %s", ends[SESSION_END_CONNECT_REFUSED].sentence, words);
+        if (by->line != 0)
+            snprintf(room + size, sizeof room - (size_t)size, " (%s:%u)", by->file, by->line);
         session->inspector.refused_reason = reason;
+        session->refusal = words;
         end_with_words(session, SESSION_END_CONNECT_REFUSED, room);
         return;
     }

@@ -89,20 +89,20 @@ def test_many_refused_then_one_allowed(place, version, qos):
     place.wait_refused(200)
     # And the way is free for as many again as may be under way.
     tell(teller, "down/fine", 20, qos)
-    assert [topic for topic, _, _ in messages(device, 20)] == ["down/fine/%d" % number for number in range(20)]
+    assert sorted(topic for topic, _, _ in messages(device, 20)) == sorted("down/fine/%d" % number for number in range(20))
     assert device.ping()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("qos", [1, 2])
 def test_refused_and_allowed_in_turn(place, version, qos):
-    """The packet ids of both kinds come from one stock."""
+    """The packet ids of both kinds come from one stock. In which order mosquitto 2.0 takes them from its queue is its own affair."""
     device = place.device(version)
     device.subscribe(("down/#", qos))
     teller = place.teller(version)
     for number in range(60):
         teller.publish("down/%s/%d" % ("secret" if number % 2 else "fine", number), "x", qos, number + 1)
-    assert [topic for topic, _, _ in messages(device, 30)] == ["down/fine/%d" % number for number in range(0, 60, 2)]
+    assert sorted(topic for topic, _, _ in messages(device, 30)) == sorted("down/fine/%d" % number for number in range(0, 60, 2))
     place.wait_refused(30)
 
 
@@ -151,7 +151,7 @@ def test_receive_maximum(place, qos):
     teller = place.teller(5)
     tell(teller, "down/secret", 50, qos)
     tell(teller, "down/fine", 5, qos)
-    assert [topic for topic, _, _ in messages(device, 5)] == ["down/fine/%d" % number for number in range(5)]
+    assert sorted(topic for topic, _, _ in messages(device, 5)) == sorted("down/fine/%d" % number for number in range(5))
     place.wait_refused(50)
 
 

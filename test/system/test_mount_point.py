@@ -315,7 +315,7 @@ def test_placeholders(start, backend, version):
 @pytest.mark.parametrize("client_id,username,code", [("a/b", "ann", (2, 0x85)), ("+", "ann", (2, 0x85)), ("dev", "#", (5, 0x87)),
                                                      ("dev", "../bob", (5, 0x87)), ("dev", None, (5, 0x87)), ("dev", "", (5, 0x87))])
 def test_names_that_lead_out(start, backend, version, client_id, username, code):
-    device_of = start("t/%u/%c/")
+    device_of = start("t/%u/%c/", "allow_unsafe_clientid_chars true")
     device = device_of(version, is_connected=False)
     device.send(mqtt.connect(version, client_id, username=username, password=None if username is None else "p"))
     assert [(one.kind, one.reason) for one in device.read_to_end()] == [(mqtt.CONNACK, code[version == 5])]

@@ -287,7 +287,7 @@ def test_anonymous_and_patterns(start, backend):
 
 @pytest.mark.parametrize("client_id", ["+", "#", "a+b", "de#v"])
 def test_wildcards_in_client_ids_open_no_pattern(start, backend, client_id):
-    device_of = start(acl="pattern readwrite dev/%c/#\n")
+    device_of = start("allow_unsafe_clientid_chars true", acl="pattern readwrite dev/%c/#\n")
     device = device_of(4, client_id)
     assert device.subscribe("dev/%s/x" % client_id.translate({43: "x", 35: "x"}), "dev/victim/x", "dev/+/x") == [0x80] * 3
     device.send(mqtt.publish(4, "dev/victim/x", "no"))
@@ -296,7 +296,7 @@ def test_wildcards_in_client_ids_open_no_pattern(start, backend, client_id):
 
 
 def test_slashes_in_client_ids_open_no_pattern(start, backend):
-    device_of = start(acl="pattern readwrite dev/%c\n")
+    device_of = start("allow_unsafe_clientid_chars true", acl="pattern readwrite dev/%c\n")
     device = device_of(4, "a/b")
     device.send(mqtt.publish(4, "dev/a/b", "no"))
     assert device.ping()
@@ -616,7 +616,7 @@ def test_denials_name_the_rule(start, backend, tmp_path):
 
 def test_hostile_names_in_the_log(start, backend):
     """Control characters of a client id do not reach the log as they are."""
-    device_of = start()
+    device_of = start("allow_unsafe_clientid_chars true")
     device_of(4, "evil\r\n12345: New client\x1b[31m").close()
     backend.wait_connection().wait_closed()
     device_of.gate.wait_log("evil")

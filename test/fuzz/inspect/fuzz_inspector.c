@@ -132,7 +132,10 @@ static struct plan plan_of(uint8_t first, uint8_t second) {
                                           .max_topic_alias = second & 7,
                                           .message_size_limit = (second & 8) != 0 ? 6 : 0,
                                           .max_packet_size = (second & 0x10) != 0 ? 60 : 0,
-                                          .max_keepalive_s = (second & 0x20) != 0 ? 30 : 0};
+                                          .max_keepalive_s = (second & 0x20) != 0 ? 30 : 0,
+                                          .wildcard_subscriptions = true,
+                                          .shared_subscriptions = true,
+                                          .subscription_identifiers = true};
     return plan;
 }
 

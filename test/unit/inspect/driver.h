@@ -76,7 +76,12 @@ static inline void driver_on_refused(void *owner, const struct inspect_refusal *
 }
 
 static inline struct inspect_limits driver_no_limits(void) {
-    return (struct inspect_limits){.max_qos = 2, .retain_available = true, .max_topic_alias = 65535};
+    return (struct inspect_limits){.max_qos = 2,
+                                   .retain_available = true,
+                                   .max_topic_alias = 65535,
+                                   .wildcard_subscriptions = true,
+                                   .shared_subscriptions = true,
+                                   .subscription_identifiers = true};
 }
 
 /* The big rooms are made once and used by one driver after the other. */

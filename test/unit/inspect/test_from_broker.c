@@ -121,6 +121,13 @@ static void test_connack_limits(void **state) {
     check_told(&setup, "27 00 00 03 e7", MQTT_PROP_MAXIMUM_PACKET_SIZE, 999);
     setup.limits.max_packet_size = 0;
     check_told(&setup, "", MQTT_PROP_MAXIMUM_PACKET_SIZE, UNSAID);
+    setup.limits.receive_maximum = 20;
+    check_told(&setup, "", MQTT_PROP_RECEIVE_MAXIMUM, 20);
+    check_told(&setup, "21 00 15", MQTT_PROP_RECEIVE_MAXIMUM, 20);
+    check_told(&setup, "21 00 13", MQTT_PROP_RECEIVE_MAXIMUM, 19);
+    setup.limits.receive_maximum = 0;
+    check_told(&setup, "", MQTT_PROP_RECEIVE_MAXIMUM, UNSAID);
+    check_told(&setup, "21 00 13", MQTT_PROP_RECEIVE_MAXIMUM, 19);
     setup.limits.max_topic_alias = 10;
     check_told(&setup, "", MQTT_PROP_TOPIC_ALIAS_MAXIMUM, UNSAID);
     check_told(&setup, "22 00 0b", MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 10);
@@ -135,6 +142,36 @@ static void test_connack_limits(void **state) {
     check_told(&setup, "", MQTT_PROP_SERVER_KEEP_ALIVE, UNSAID);
     setup.limits.max_keepalive_s = 0;
     check_told(&setup, "", MQTT_PROP_SERVER_KEEP_ALIVE, UNSAID);
+}
+
+/* Three kinds of subscriptions: said where it is no, by either side. */
+static void test_connack_subscriptions(void **state) {
+    (void)state;
+    static const struct {
+        enum mqtt_prop prop;
+        const char *yes, *no;
+        size_t limit;
+    } rows[] = {
+        {MQTT_PROP_WILDCARD_SUBSCRIPTION_AVAILABLE, "28 01", "28 00",
+         offsetof(struct inspect_limits, wildcard_subscriptions)},
+        {MQTT_PROP_SUBSCRIPTION_IDENTIFIER_AVAILABLE, "29 01", "29 00",
+         offsetof(struct inspect_limits, subscription_identifiers)},
+        {MQTT_PROP_SHARED_SUBSCRIPTION_AVAILABLE, "2a 01", "2a 00",
+         offsetof(struct inspect_limits, shared_subscriptions)},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        struct setup setup = setup_of(MQTT_VERSION_5, NULL);
+        check_told(&setup, "", rows[i].prop, UNSAID);
+        check_told(&setup, rows[i].yes, rows[i].prop, 1);
+        check_told(&setup, rows[i].no, rows[i].prop, 0);
+        *(bool *)((char *)&setup.limits + rows[i].limit) = false;
+        check_told(&setup, "", rows[i].prop, 0);
+        check_told(&setup, rows[i].yes, rows[i].prop, 0);
+        check_told(&setup, rows[i].no, rows[i].prop, 0);
+        for (size_t k = 0; k < 3; k++)
+            if (k != i)
+                check_told(&setup, "", rows[k].prop, UNSAID);
+    }
 }
 
 /* A limit that was put in does not cost the others, nor what we do not know. */
@@ -177,6 +214,145 @@ static void test_connack_assigned_client_id(void **state) {
     told = tell(&setup, SPAN_NONE, SPAN_LITERAL("auto-1"));
     assert_bytes(driver_out(told.driver, MQTT_TO_DEVICE), bytes_of_hex("20 02 00 00"));
     driver_destroy(told.driver);
+    packets_forget();
+}
+
+/* With another client id at the broker, the device hears of its own or of none. */
+static void test_connack_hides_the_broker_client_id(void **state) {
+    (void)state;
+    struct setup setup = setup_of(MQTT_VERSION_5, NULL);
+    const struct {
+        const char *props, *assigned, *out;
+    } rows[] = {
+        {"12 00 03 70 2d 78 21 00 0a", "", "20 06 00 00 03 21 00 0a"},
+        {"12 00 03 70 2d 78 21 00 0a", "x", "20 0a 00 00 07 21 00 0a 12 00 01 78"},
+        {"21 00 0a", "", "20 06 00 00 03 21 00 0a"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct driver *driver = driver_connect(&setup);
+        driver->inspector.is_client_id_ours = true;
+        driver->inspector.assigned_client_id = span_of_text(rows[i].assigned);
+        driver_feed(driver, MQTT_TO_DEVICE, connack_packet(MQTT_VERSION_5, 0, bytes_of_hex(rows[i].props)));
+        assert_bytes(driver_out(driver, MQTT_TO_DEVICE), bytes_of_hex(rows[i].out));
+        driver_destroy(driver);
+    }
+    packets_forget();
+}
+
+/* ---- the device's Maximum Packet Size (MQTT 5.0 3.1.2-24) ---- */
+
+static struct setup setup_of_size(uint8_t size) {
+    struct setup setup = setup_of(MQTT_VERSION_5, policy.acl);
+    char hex[16];
+    snprintf(hex, sizeof hex, "27 00 00 00 %02x", size);
+    setup.connect_props = bytes_of_hex(hex);
+    return setup;
+}
+
+/* What may be left out of a CONNACK is, before the device is refused. */
+static void test_connack_fits_the_device(void **state) {
+    (void)state;
+    const struct {
+        uint8_t size;
+        const char *out; /* NULL: refused */
+    } rows[] = {{26, "20 14 00 00 11 1f 00 05 68 65 6c 6c 6f 26 00 01 61 00 01 31 24 01"},
+                {21, "20 05 00 00 02 24 01"},
+                {7, "20 05 00 00 02 24 01"},
+                {6, NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct setup setup = setup_of_size(rows[i].size);
+        setup.limits.max_qos = 1;
+        struct driver *driver = driver_connect(&setup);
+        /* The broker's own packet must fit as it is. */
+        struct span props = bytes_of_hex("1f 00 05 68 65 6c 6c 6f 26 00 01 61 00 01 31");
+        if (rows[i].size < 20)
+            props = SPAN_NONE;
+        enum inspect_result result =
+            driver_feed(driver, MQTT_TO_DEVICE, connack_packet(MQTT_VERSION_5, 0, props));
+        assert_int_equal(result, rows[i].out == NULL ? INSPECT_REFUSED : INSPECT_MORE);
+        if (rows[i].out != NULL)
+            assert_bytes(driver_out(driver, MQTT_TO_DEVICE), bytes_of_hex(rows[i].out));
+        else
+            assert_int_equal(driver->inspector.refused_reason, MQTT_REASON_PACKET_TOO_LARGE);
+        driver_destroy(driver);
+        packets_forget();
+    }
+}
+
+static void test_deliveries_fit_the_device(void **state) {
+    (void)state;
+    struct setup setup = setup_of_size(30);
+    for (uint8_t qos = 0; qos <= 2; qos++) {
+        struct publish_fields fields = {.qos = qos, .id = 7, .topic = "in/x"};
+        size_t head = publish_packet(MQTT_VERSION_5, fields).size;
+        uint8_t payload[64] = {0};
+        fields.payload = span_of(payload, 30 - head);
+        struct span fits = publish_packet(MQTT_VERSION_5, fields);
+        assert_int_equal(fits.size, 30);
+        fields.payload.size++;
+        fields.id = 8;
+        struct span large = publish_packet(MQTT_VERSION_5, fields);
+        const char *const answers[] = {"", "40 02 00 08", "50 02 00 08"};
+        check_passes(&setup, MQTT_TO_DEVICE, join(large, fits), fits, bytes_of_hex(answers[qos]));
+        struct driver *driver = driver_open(&setup);
+        driver_feed(driver, MQTT_TO_DEVICE, large);
+        assert_int_equal(tally_read(&driver->tally.rows[METRIC_delivery_too_large]), 1);
+        assert_int_equal(tally_read(&driver->tally.rows[METRIC_delivery_refused]), 0);
+        assert_int_equal(driver->refusals, 1);
+        driver_destroy(driver);
+        packets_forget();
+        setup = setup_of_size(30);
+    }
+}
+
+/* A bare alias that the device does not know yet gets its topic, and must fit with it. */
+static void test_alias_with_its_topic_fits(void **state) {
+    (void)state;
+    struct setup setup = setup_of_size(20);
+    setup.connect_props = join(setup.connect_props, bytes_of_hex("22 00 05"));
+    struct driver *driver = driver_open(&setup);
+    struct publish_fields fields = {.topic = "in/xyz", .props = bytes_of_hex("23 00 01")};
+    uint8_t payload[64] = {0};
+    fields.payload = span_of(payload, 20);
+    driver_feed(driver, MQTT_TO_DEVICE,
+                publish_packet(MQTT_VERSION_5, fields)); /* too large: the alias is not told */
+    fields.topic = "";
+    fields.payload.size = 20 - 14 + 1; /* with the topic 21 bytes, without it 15 */
+    driver_feed(driver, MQTT_TO_DEVICE, publish_packet(MQTT_VERSION_5, fields));
+    assert_int_equal(driver_out(driver, MQTT_TO_DEVICE).size, 0);
+    fields.payload.size--;
+    driver_feed(driver, MQTT_TO_DEVICE, publish_packet(MQTT_VERSION_5, fields));
+    assert_int_equal(driver_out(driver, MQTT_TO_DEVICE).size, 20);
+    driver_destroy(driver);
+    packets_forget();
+}
+
+static void test_answers_fit_the_device(void **state) {
+    (void)state;
+    struct setup setup = setup_of_size(8);
+    /* Three codes make a SUBACK of eight bytes, whoever says them. */
+    struct span three = subscribe_packet(MQTT_VERSION_5, 5, SPAN_NONE, "in/a:0 no/b:0 in/c:0");
+    check_passes(&setup, MQTT_TO_BROKER, three,
+                 subscribe_packet(MQTT_VERSION_5, 5, SPAN_NONE, "in/a:0 in/c:0"), SPAN_NONE);
+    struct driver *driver = driver_open(&setup);
+    driver_feed(driver, MQTT_TO_BROKER, three);
+    /* The broker's words are left out, for with them and our code it would be too large. */
+    driver->inspector.device_max_packet_size = 12;
+    driver_feed(driver, MQTT_TO_DEVICE, bytes_of_hex("90 0a 00 05 05 1f 00 02 68 69 00 00"));
+    assert_bytes(driver_out(driver, MQTT_TO_DEVICE), bytes_of_hex("90 06 00 05 00 00 87 00"));
+    driver_destroy(driver);
+    packets_forget();
+    setup = setup_of_size(8);
+    driver = driver_open(&setup);
+    struct span four = subscribe_packet(MQTT_VERSION_5, 5, SPAN_NONE, "in/a:0 no/b:0 in/c:0 in/d:0");
+    assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, four), INSPECT_REFUSED);
+    assert_int_equal(driver->inspector.refused_reason, MQTT_REASON_PACKET_TOO_LARGE);
+    driver_destroy(driver);
+    packets_forget();
+    /* Nothing else may be left out: the broker breaks the protocol. */
+    setup = setup_of_size(8);
+    check_wrong(&setup, MQTT_TO_DEVICE, bytes_of_hex("e0 08 87 06 1f 00 03 61 62 63"), SPAN_NONE,
+                VIOLATION_PACKET_TOO_LARGE);
     packets_forget();
 }
 
@@ -548,8 +724,14 @@ int main(void) {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_connack_unchanged),
         cmocka_unit_test(test_connack_limits),
+        cmocka_unit_test(test_connack_subscriptions),
         cmocka_unit_test(test_connack_keeps_the_rest),
         cmocka_unit_test(test_connack_assigned_client_id),
+        cmocka_unit_test(test_connack_hides_the_broker_client_id),
+        cmocka_unit_test(test_connack_fits_the_device),
+        cmocka_unit_test(test_deliveries_fit_the_device),
+        cmocka_unit_test(test_alias_with_its_topic_fits),
+        cmocka_unit_test(test_answers_fit_the_device),
         cmocka_unit_test(test_connack_refusing),
         cmocka_unit_test(test_connack_chopped),
         cmocka_unit_test(test_connack_flushed),

@@ -20,12 +20,16 @@ struct admit_case {
     uint8_t refused[2];             /* the code before 5.0, and in 5.0; 0: let in */
     bool is_changed;                /* the broker gets `wanted` instead of the device's own packet */
     struct mqtt_connect wanted;     /* version, keep alive and clean start are those of `sent` */
-    const char *assigned;           /* what version 5 is told as its client id */
+    const char *assigned;           /* what version 5 is told as its client id; NULL: nothing */
+    bool is_disguised;              /* rules mean `known`, not what the broker gets */
+    struct mqtt_connect known;      /* client id and username */
+    enum metric metric;             /* of a refusal; 0: none of its own */
     unsigned only_before_5, only_5; /* 1: this row is not for the other versions */
 };
 
 #define TEXT(str) SPAN_LITERAL(str)
 #define DEV       .client_id = TEXT("dev"), .clean_start = true, .keep_alive_s = 60
+#define ID(str)   .client_id = TEXT(str), .clean_start = true, .keep_alive_s = 60
 #define USER(str) .has_username = true, .username = TEXT(str)
 #define WILL(str) .has_will = true, .will_topic = TEXT(str), .will_payload = TEXT("gone")
 #define UUID      "5A5A5A5A-5A5A-4A5A-9A5A-5A5A5A5A5A5A"
@@ -46,28 +50,85 @@ static const struct admit_case cases[] = {
     {"empty, 3.1.1 without clean session", ANYBODY, NULL, .sent = {.client_id = TEXT("")}, .refused = {2, 0},
      .only_before_5 = 1},
     {"empty, forbidden", ANYBODY "allow_zero_length_clientid false\n", NULL, .sent = {.clean_start = true},
-     .refused = {2, 0x85}},
+     .refused = {2, 0x85}, .metric = METRIC_clientid_missing_refused},
     {"empty, one is made", ANYBODY, NULL, .sent = {.clean_start = true}, .is_changed = true,
      .wanted = {.client_id = TEXT("auto-" UUID)}, .assigned = "auto-" UUID},
     {"empty, with a prefix of its own", ANYBODY "auto_id_prefix x-\n", NULL, .sent = {.clean_start = true},
      .is_changed = true, .wanted = {.client_id = TEXT("x-" UUID)}, .assigned = "x-" UUID},
+    /* client id rules */
+    {"a slash", ANYBODY, NULL, .sent = {ID("a/b")}, .refused = {2, 0x85},
+     .metric = METRIC_clientid_chars_refused},
+    {"a slash, allowed", ANYBODY "allow_unsafe_clientid_chars true\n", NULL, .sent = {ID("a/b")}},
+    {"a slash in the username that is to be the client id", ANYBODY "use_username_as_clientid true\n", NULL,
+     .sent = {DEV, USER("a/b")}, .refused = {2, 0x85}, .metric = METRIC_clientid_chars_refused},
+    {"a slash in auto_id_prefix", ANYBODY "auto_id_prefix a/\nmax_clientid_length 3\n", NULL,
+     .sent = {.clean_start = true}, .is_changed = true, .wanted = {.client_id = TEXT("a/" UUID)},
+     .assigned = "a/" UUID},
+    {"length at the limit", ANYBODY "max_clientid_length 3\n", NULL, .sent = {DEV}},
+    {"length above the limit", ANYBODY "max_clientid_length 2\n", NULL, .sent = {DEV}, .refused = {2, 0x85},
+     .metric = METRIC_clientid_length_refused},
+    {"length of a username", ANYBODY "max_clientid_length 2\nuse_username_as_clientid true\n", NULL,
+     .sent = {ID("x"), USER("ann")}, .refused = {2, 0x85}, .metric = METRIC_clientid_length_refused},
+    {"denied", ANYBODY "clientid_deny d*\n", NULL, .sent = {DEV}, .refused = {5, 0x87},
+     .metric = METRIC_clientid_pattern_refused},
+    {"not denied", ANYBODY "clientid_deny x*\n", NULL, .sent = {DEV}},
+    {"not allowed", ANYBODY "clientid_allow x*\n", NULL, .sent = {DEV}, .refused = {5, 0x87},
+     .metric = METRIC_clientid_pattern_refused},
+    {"allowed before denied", ANYBODY "clientid_allow de?\nclientid_deny d*\n", NULL, .sent = {DEV}},
+    {"denied before allowed", ANYBODY "clientid_deny d*\nclientid_allow de?\n", NULL, .sent = {DEV},
+     .refused = {5, 0x87}, .metric = METRIC_clientid_pattern_refused},
+    {"a client id that was made is judged", ANYBODY "clientid_deny auto-*\n", NULL,
+     .sent = {.clean_start = true}, .refused = {5, 0x87}, .metric = METRIC_clientid_pattern_refused},
+    /* what the broker sees */
+    {"backend_username", ANYBODY "backend_username proxy\n", NULL,
+     .sent = {DEV, USER("ann"), .has_password = true, .password = TEXT("pw")}, .is_changed = true,
+     .wanted = {DEV, USER("proxy")}, .is_disguised = true, .known = {DEV, USER("ann")}},
+    {"backend_username for nobody", ANYBODY "backend_username proxy\nbackend_password secret\n", NULL,
+     .sent = {DEV}, .is_changed = true,
+     .wanted = {DEV, USER("proxy"), .has_password = true, .password = TEXT("secret")}, .is_disguised = true,
+     .known = {DEV}},
+    {"backend_password", ANYBODY "backend_password secret\n", NULL,
+     .sent = {DEV, USER("ann"), .has_password = true, .password = TEXT("pw")}, .is_changed = true,
+     .wanted = {DEV, USER("ann"), .has_password = true, .password = TEXT("secret")}},
+    {"backend_password for nobody", ANYBODY "backend_password secret\n", NULL, .sent = {DEV}},
+    {"backend_clientid_prefix", ANYBODY "backend_clientid_prefix p/\n", "pattern write id/%c\n",
+     .sent = {DEV, WILL("id/dev")}, .is_changed = true, .wanted = {ID("p/dev"), WILL("id/dev")},
+     .is_disguised = true, .known = {DEV}},
+    {"backend_clientid_prefix, one is made", ANYBODY "backend_clientid_prefix p-\n", NULL,
+     .sent = {.clean_start = true}, .is_changed = true, .wanted = {.client_id = TEXT("p-auto-" UUID)},
+     .assigned = "auto-" UUID, .is_disguised = true, .known = {.client_id = TEXT("auto-" UUID)}},
+    {"backend_clientid_prefix and username as client id, none sent",
+     ANYBODY "backend_clientid_prefix p-\nuse_username_as_clientid true\n", NULL,
+     .sent = {.clean_start = true, USER("ann")}, .is_changed = true,
+     .wanted = {.client_id = TEXT("p-ann"), USER("ann")}, .assigned = "ann", .is_disguised = true,
+     .known = {.client_id = TEXT("ann"), USER("ann")}},
+    {"a will that may not be written, and all that is put in",
+     ANYBODY "backend_clientid_prefix p-\nbackend_username proxy\nbackend_password secret\n",
+     "user ann\ntopic write ok/#\n", .sent = {DEV, USER("ann"), WILL("no/w"), .will_qos = 1},
+     .is_changed = true,
+     .wanted = {ID("p-dev"), USER("proxy"), .has_password = true, .password = TEXT("secret")},
+     .is_disguised = true, .known = {DEV, USER("ann")}},
     {"prefix fits", ANYBODY "clientid_prefixes de\n", NULL, .sent = {DEV}},
-    {"prefix does not fit", ANYBODY "clientid_prefixes dex\n", NULL, .sent = {DEV}, .refused = {5, 0x87}},
+    {"prefix does not fit", ANYBODY "clientid_prefixes dex\n", NULL, .sent = {DEV}, .refused = {5, 0x87},
+     .metric = METRIC_clientid_prefix_refused},
     {"username as client id", ANYBODY "use_username_as_clientid true\n", NULL, .sent = {DEV, USER("ann")},
      .is_changed = true, .wanted = {.client_id = TEXT("ann"), USER("ann")}},
     {"username as client id, none sent", ANYBODY "use_username_as_clientid true\n", NULL,
      .sent = {.clean_start = true, USER("ann")}, .is_changed = true,
-     .wanted = {.client_id = TEXT("ann"), USER("ann")}},
+     .wanted = {.client_id = TEXT("ann"), USER("ann")}, .assigned = "ann"},
     {"username as client id, no username", ANYBODY "use_username_as_clientid true\n", NULL, .sent = {DEV},
      .refused = {5, 0x87}},
     {"username as client id, empty username", ANYBODY "use_username_as_clientid true\n", NULL,
      .sent = {DEV, USER("")}, .refused = {5, 0x87}},
     /* wills */
     {"will QoS above max_qos", ANYBODY "max_qos 1\n", NULL, .sent = {DEV, WILL("w"), .will_qos = 2},
-     .refused = {5, 0x9B}},
+     .refused = {5, 0x9B}, .metric = METRIC_will_refused},
     {"will QoS at max_qos", ANYBODY "max_qos 1\n", NULL, .sent = {DEV, WILL("w"), .will_qos = 1}},
     {"retained will against retain_available", ANYBODY "retain_available false\n", NULL,
-     .sent = {DEV, WILL("w"), .will_retain = true}, .refused = {5, 0x9A}},
+     .sent = {DEV, WILL("w"), .will_retain = true}, .refused = {5, 0x9A}, .metric = METRIC_will_refused},
+    {"wills deny", ANYBODY "wills deny\n", NULL, .sent = {DEV, WILL("w")}, .refused = {5, 0x87},
+     .metric = METRIC_will_refused},
+    {"wills deny, no will", ANYBODY "wills deny\n", NULL, .sent = {DEV}},
     {"will that may be written", ANYBODY, "topic write ok/#\n", .sent = {DEV, WILL("ok/w")}},
     {"will that may not be written", ANYBODY, "topic write ok/#\n",
      .sent = {DEV, WILL("no/w"), .will_qos = 1, .will_retain = true}, .is_changed = true, .wanted = {DEV}},
@@ -105,13 +166,15 @@ static const struct admit_case cases[] = {
     {"mount point that begins with $", ANYBODY "mount_point %u/\n", NULL, .sent = {DEV, USER("$SYS")},
      .refused = {5, 0x87}},
     /* keep alive: version 5 is told another one, the others are refused */
-    {"keep alive too long", ANYBODY "max_keepalive 59\n", NULL, .sent = {DEV}, .refused = {2, 0}},
+    {"keep alive too long", ANYBODY "max_keepalive 59\n", NULL, .sent = {DEV}, .refused = {2, 0},
+     .metric = METRIC_keepalive_refused},
     {"keep alive at the limit", ANYBODY "max_keepalive 60\n", NULL, .sent = {DEV}},
     {"no keep alive", ANYBODY "max_keepalive 60\n", NULL, .sent = {.client_id = TEXT("dev")},
-     .refused = {2, 0}},
+     .refused = {2, 0}, .metric = METRIC_keepalive_refused},
     /* versions */
     {"only 3.1.1 and 5", ANYBODY "accept_protocol_versions 4,5\n", NULL, .sent = {DEV}},
-    {"only 3.1", ANYBODY "accept_protocol_versions 3\n", NULL, .sent = {DEV}, .refused = {1, 0x84}},
+    {"only 3.1", ANYBODY "accept_protocol_versions 3\n", NULL, .sent = {DEV}, .refused = {1, 0x84},
+     .metric = METRIC_protocol_version_refused},
 };
 
 static struct span written_connect(struct mqtt_connect connect) {
@@ -129,6 +192,7 @@ static void check_case(const struct admit_case *row, enum mqtt_version version) 
     generation_drop(generation);
     struct mqtt_connect sent = row->sent, wanted = row->is_changed ? row->wanted : row->sent;
     sent.version = wanted.version = version;
+    sent.props.raw = wanted.props.raw = NO_WORDS;
     wanted.keep_alive_s = sent.keep_alive_s;
     wanted.clean_start = sent.clean_start;
     fake_say(talk.device, written_connect(sent));
@@ -140,6 +204,8 @@ static void check_case(const struct admit_case *row, enum mqtt_version version) 
         }
         assert_int_equal(talk.world->dials, 0);
         assert_int_equal(world_metric(talk.world, METRIC_connects_refused), 1);
+        if (row->metric != 0)
+            assert_int_equal(world_metric(talk.world, row->metric), 1);
         talk_end(&talk, SESSION_END_CONNECT_REFUSED);
         return;
     }
@@ -159,16 +225,18 @@ static void check_case(const struct admit_case *row, enum mqtt_version version) 
     struct span told = fake_written(talk.device);
     assert_int_equal(mqtt_connack_read(span_after(told, 2), version, &connack, &violation), MQTT_WHOLE);
     bool is_assigned = is_5 && mqtt_props_has(&connack.props, MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER);
-    if (is_5 && row->assigned != NULL)
-        assert_true(is_assigned);
-    if (is_assigned) /* never another one than the broker's */
-        assert_bytes(connack.props.text[MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER], wanted.client_id);
+    if (is_assigned != (is_5 && row->assigned != NULL))
+        fail_msg("'%s', version %d: its client id is %stold", row->name, version, is_assigned ? "" : "not ");
+    if (is_assigned)
+        assert_bytes(connack.props.text[MQTT_PROP_ASSIGNED_CLIENT_IDENTIFIER], span_of_text(row->assigned));
     if (!is_5)
         assert_bytes(told, talk_connack(&talk, 0));
-    /* Rules with %c and %u mean what the broker was told. */
-    assert_bytes(talk_session(&talk)->inspector.acl.identity.client_id, wanted.client_id);
-    assert_bytes(talk_session(&talk)->inspector.acl.identity.username, wanted.username);
-    assert_int_equal(talk_session(&talk)->inspector.acl.identity.has_username, wanted.has_username);
+    /* Rules with %c and %u mean what was verified here, which is what the broker was told unless that was
+     * disguised. */
+    struct mqtt_connect known = row->is_disguised ? row->known : wanted;
+    assert_bytes(talk_session(&talk)->inspector.acl.identity.client_id, known.client_id);
+    assert_bytes(talk_session(&talk)->inspector.acl.identity.username, known.username);
+    assert_int_equal(talk_session(&talk)->inspector.acl.identity.has_username, known.has_username);
     fake_say(talk.device, bye());
     talk_end(&talk, SESSION_END_DEVICE_GOODBYE);
 }
@@ -243,7 +311,7 @@ static void test_no_randomness(void **state) {
     struct talk talk = talk_begin(generation, MQTT_VERSION_5);
     generation_drop(generation);
     talk.world->host.random = world_no_random;
-    fake_say(talk.device, connect_packet(MQTT_VERSION_5, SPAN_NONE, "", 60));
+    fake_say(talk.device, connect_packet(MQTT_VERSION_5, NO_WORDS, "", 60));
     assert_bytes(fake_written(talk.device), talk_connack(&talk, 0x88));
     talk_end(&talk, SESSION_END_CONNECT_REFUSED);
 }
@@ -274,7 +342,7 @@ static void test_method_against_password_file(void **state) {
         "siM2EpznaGYRahtVpA/Zxx4YaOuTvewIgPcpJPcS0DpjP8Ju/1a8CqknlojV81VVsyae7ptCDZdrxjd9wMaSzg==\n");
     struct talk talk = talk_begin(generation, MQTT_VERSION_5);
     generation_drop(generation);
-    talk_connect(&talk, bytes_of_hex("15 00 05 53 43 52 41 4d"), 60);
+    talk_connect(&talk, bytes_of_hex("15 00 05 53 43 52 41 4d 17 00"), 60);
     assert_bytes(fake_written(talk.device), talk_connack(&talk, 0x8C));
     talk_end(&talk, SESSION_END_CONNECT_REFUSED);
 }

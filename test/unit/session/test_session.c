@@ -558,7 +558,7 @@ static void test_end_all(void **state) {
         for (int stage = 0; stage < 5; stage++) {
             devices[stage] = world_begin(world, stage != 0, false);
             if (stage >= 2) {
-                fake_say(devices[stage], connect_packet(versions[i], SPAN_NONE, "dev", 60));
+                fake_say(devices[stage], connect_packet(versions[i], NO_WORDS, "dev", 60));
                 brokers[stage] = world->dialed;
             }
             if (stage >= 3)
@@ -591,6 +591,7 @@ static struct span connect_as(enum mqtt_version version, const char *user, const
     connect.username = span_of_text(user);
     connect.has_password = password != NULL;
     connect.password = span_of_text(password);
+    connect.props.raw = NO_WORDS;
     struct writer writer = packets_open();
     mqtt_write_connect(&writer, &connect);
     return packets_close(&writer);

@@ -54,6 +54,17 @@ void generation_drop(struct generation *generation) {
     free(generation);
 }
 
+static inline struct backend_identity world_identity(const struct conf_listener *listener) {
+    struct backend_identity identity = {.clientid_prefix = span_of_text(listener->backend_clientid_prefix)};
+    identity.has_username = listener->backend_username != NULL;
+    identity.has_password = listener->backend_password != NULL;
+    if (identity.has_username)
+        identity.username = span_of_text(listener->backend_username->text);
+    if (identity.has_password)
+        identity.password = span_of_text(listener->backend_password->text);
+    return identity;
+}
+
 /* From the texts of the configuration, of an acl_file and of a password_file; both may be NULL. Given with
  * one reference. */
 static inline struct generation *generation_of(const char *conf, const char *acl, const char *accounts) {
@@ -89,7 +100,12 @@ static inline struct generation *generation_of(const char *conf, const char *acl
                                       .retain_available = listener->retain_available,
                                       .max_topic_alias = (uint16_t)listener->max_topic_alias,
                                       .max_keepalive_s = (uint16_t)listener->max_keepalive,
+                                      .receive_maximum = (uint16_t)listener->receive_maximum,
+                                      .wildcard_subscriptions = true,
+                                      .shared_subscriptions = true,
+                                      .subscription_identifiers = true,
                                       .is_deny_disconnect = listener->deny_publish != 0}};
+        generation->terms[i].identity = world_identity(listener);
     }
     return generation;
 }
