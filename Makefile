@@ -54,6 +54,7 @@ compiler = $(or $(CC_$(1)),$(CC))
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def))
 SOURCES := $(sort $(foreach floor,$(FLOORS),$(wildcard proxy/$(floor)/*.c))) proxy/main.c
 UNIT_TESTS := $(patsubst test/unit/%.c,%,$(sort $(wildcard test/unit/*/test_*.c)))
+DIFFER := $(patsubst %.c,%.o,$(sort $(wildcard test/differ/*.c)))
 FUZZERS := $(patsubst test/fuzz/%.c,%,$(sort $(wildcard test/fuzz/*/fuzz_*.c)))
 
 # $(call floors_up_to,NAME): NAME and the floors below, highest first (the linker's order).
@@ -90,13 +91,20 @@ build/$(1)/test/unit/$(2): build/$(1)/test/unit/$(2).o $(call archives,$(1),$(pa
 endef
 $(foreach flavour,release asan tsan coverage,$(foreach test,$(UNIT_TESTS),$(eval $(call UNIT_RULES,$(flavour),$(test)))))
 
+# The program's floors up to session/ beside a reader of the protocol that shares nothing with them.
+define DIFFER_RULES
+build/$(1)/test/differ/differ: $(addprefix build/$(1)/,$(DIFFER)) $(call archives,$(1),session)
+	$$(call compiler,$(1)) $$(LDFLAGS_$(1)) -o $$@ $$^ -pthread -lcmocka $(PACKAGE_LIBS)
+endef
+$(foreach flavour,release asan,$(eval $(call DIFFER_RULES,$(flavour))))
+
 define FUZZ_RULES
 build/fuzz/test/fuzz/$(1): build/fuzz/test/fuzz/$(1).o $(call archives,fuzz,$(patsubst %/,%,$(dir $(1))))
 	$$(CLANG) $$(LDFLAGS_fuzz) -o $$@ $$^ -pthread $(call has_openssl,$(patsubst %/,%,$(dir $(1))))
 endef
 $(foreach fuzzer,$(FUZZERS),$(eval $(call FUZZ_RULES,$(fuzzer))))
 
-.PHONY: all asan tsan unit unit-tsan check fuzz fuzzers bench lint format docs coverage install uninstall clean help
+.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench lint format docs coverage install uninstall clean help
 
 all: build/drawbridge ## the program, optimised and hardened: build/drawbridge
 
@@ -114,6 +122,9 @@ unit-tsan: $(addprefix build/tsan/test/unit/,$(UNIT_TESTS)) ## the unit tests wi
 
 check: ## everything that must pass: scripts/test
 	scripts/test
+
+differ: build/asan/test/differ/differ ## the program beside a second reader of MQTT, DIFFER_CASES (200,000) conversations
+	@build/asan/test/differ/differ
 
 fuzzers: $(addprefix build/fuzz/test/fuzz/,$(FUZZERS))
 fuzz: fuzzers ## run every fuzz target for FUZZ_SECONDS (30) each

@@ -9,6 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* How often, and how long each time, a writer of a pipe is waited for: five seconds in all. One that says
+ * nothing must not stop everything else. */
+#define PIPE_PAUSES   100
+#define PIPE_PAUSE_US 50000
+
 /* One finding: at the line that named the path, or at the path itself. */
 static bool refuse(struct findings *findings, const char *file, unsigned line, const char *path,
                    const char *why) {
@@ -22,9 +27,14 @@ static bool refuse(struct findings *findings, const char *file, unsigned line, c
 /* Reads to the end; false with errno (EFBIG: longer than allowed). */
 static bool read_all(int descriptor, struct span *text) {
     size_t room_size = 16 * 1024, size = 0;
+    unsigned pauses = 0;
     uint8_t *room = malloc(room_size);
     while (room != NULL) {
         ssize_t count = read(descriptor, room + size, room_size - size);
+        if (count < 0 && errno == EAGAIN && pauses++ < PIPE_PAUSES) {
+            usleep(PIPE_PAUSE_US);
+            continue;
+        }
         if (count < 0 && errno == EINTR)
             continue;
         if (count == 0) {
@@ -51,17 +61,23 @@ static bool read_all(int descriptor, struct span *text) {
 
 bool files_load(const char *path, struct span *text, struct findings *findings, const char *file,
                 unsigned line) {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    /* O_NONBLOCK: a fifo without a writer would hold us here for good, at a reload too. */
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (descriptor < 0)
         return refuse(findings, file, line, path, strerror(errno));
-    struct stat facts;
-    bool is_folder = fstat(descriptor, &facts) == 0 && S_ISDIR(facts.st_mode);
-    bool is_read = !is_folder && read_all(descriptor, text);
+    struct stat facts = {0};
+    bool is_known = fstat(descriptor, &facts) == 0;
+    bool is_folder = is_known && S_ISDIR(facts.st_mode);
+    /* The main file may come out of a pipe, as in `-c <(...)`; one that a line names is kept somewhere. */
+    bool is_odd = line != 0 && !S_ISREG(facts.st_mode);
+    bool is_read = !is_folder && !is_odd && read_all(descriptor, text);
     int error = errno;
     close(descriptor);
     if (is_folder)
         return refuse(findings, file, line, path,
                       "it is a directory; name a file, or read its .conf files with include_dir");
+    if (is_odd)
+        return refuse(findings, file, line, path, "it is no regular file");
     if (!is_read)
         return refuse(findings, file, line, path,
                       error == EFBIG ? "it is longer than 16 MiB, which no configuration is"

@@ -321,6 +321,14 @@ static void read_line(struct reading *reading, struct open_file *file, const str
     }
 }
 
+/* Not even a comment: as an editor, a full disk or an installation that broke off leaves it. */
+static bool is_blank(struct span text) {
+    for (size_t i = 0; i < text.size; i++)
+        if (text.at[i] != ' ' && text.at[i] != '\t' && text.at[i] != '\r' && text.at[i] != '\n')
+            return false;
+    return true;
+}
+
 static const struct span byte_order_mark = SPAN_LITERAL("\xEF\xBB\xBF");
 
 void reading_text(struct reading *reading, const char *path, struct span text, bool is_main) {
@@ -330,6 +338,10 @@ void reading_text(struct reading *reading, const char *path, struct span text, b
                      "the file begins with a byte order mark; save it as UTF-8 without one");
         text = span_after(text, byte_order_mark.size);
     }
+    /* The rules that stood in it would be gone without a word. */
+    if (!is_main && is_blank(text))
+        findings_add(reading->findings, FINDING_ERROR, path, 0,
+                     "the file is empty; if that is meant, remove it or write a comment into it");
     struct lexer lexer = lexer_of(text);
     struct lexer_line line;
     while (lexer_next(&lexer, &line))

@@ -44,12 +44,14 @@ class Gate:
     """`config` is the text of the configuration file. Lines that every test wants are put in front unless it
     has its own: `user root` for root, two workers."""
 
-    def __init__(self, folder, config, binary=None, files=None, arguments=()):
+    def __init__(self, folder, config, binary=None, files=None, arguments=(), identity=None):
+        """`files`: the limit of descriptors. `identity`: user, group and extra_groups of subprocess.Popen."""
         self.folder = pathlib.Path(folder)
         self.path = self.folder / "drawbridge.conf"
         self.log_path = self.folder / "drawbridge.log"
         self.binary = binary or program()
         self.files = files
+        self.identity = identity or {}
         self.arguments = list(arguments)
         self.process = None
         self.status = None
@@ -71,7 +73,7 @@ class Gate:
 
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen([self.binary, "-c", str(self.path), *self.arguments], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=environment(), preexec_fn=limit)
+                                            stdout=log, stderr=log, env=environment(), preexec_fn=limit, **self.identity)
         if is_ready_awaited:
             self.wait_log(r"\bready\b")
         return self

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/drawbridge-conf-XXXXXX";
@@ -142,6 +143,56 @@ static void what_cannot_be_read_is_refused(void **state) {
     expect_refused("zero.conf", ": cannot be read: it is longer than 16 MiB");
 }
 
+/* The program must neither wait for a writer nor go on without the rules that stood there. */
+static void an_odd_file_of_a_folder_is_refused(void **state) {
+    (void)state;
+    static const char *const blanks[] = {"", "\n", " \n\t\r\n"};
+    write_file("spoiled.conf", "backend h\ninclude_dir spoiled.d\n");
+    assert_int_equal(mkdir(path_of("spoiled.d"), 0700), 0);
+    for (size_t i = 0; i < sizeof blanks / sizeof blanks[0]; i++) {
+        write_file("spoiled.d/x.conf", blanks[i]);
+        struct outcome outcome = read_main("spoiled.conf");
+        assert_null(outcome.conf);
+        assert_non_null(strstr(outcome.findings.first->text, "spoiled.d/x.conf: the file is empty"));
+        outcome_clear(&outcome);
+    }
+    write_file("spoiled.d/x.conf", "# nothing for now\n");
+    struct outcome outcome = read_main("spoiled.conf");
+    assert_non_null(outcome.conf);
+    outcome_clear(&outcome);
+    assert_int_equal(unlink(path_of("spoiled.d/x.conf")), 0);
+    assert_int_equal(mkfifo(path_of("spoiled.d/x.conf"), 0600), 0);
+    expect_refused("spoiled.conf", ":2: ");
+    assert_int_equal(unlink(path_of("spoiled.d/x.conf")), 0);
+    assert_int_equal(symlink("/dev/null", path_of("spoiled.d/x.conf")), 0);
+    expect_refused("spoiled.conf", ":2: ");
+}
+
+/* As in `-c <(...)`: the writer may come a little later than the reader. */
+static void a_main_file_may_be_a_pipe(void **state) {
+    (void)state;
+    int ends[2];
+    char path[64];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    pid_t writer = fork();
+    assert_true(writer >= 0);
+    if (writer == 0) {
+        static const char text[] = "backend h\n";
+        usleep(50000);
+        _exit(write(ends[1], text, sizeof text - 1) < 0);
+    }
+    close(ends[1]);
+    struct findings findings;
+    findings_init(&findings);
+    struct conf *conf = conf_read(path, &findings);
+    assert_non_null(conf);
+    conf_destroy(conf);
+    findings_clear(&findings);
+    close(ends[0]);
+    assert_int_equal(waitpid(writer, NULL, 0), writer);
+}
+
 static void an_empty_folder_is_fine(void **state) {
     (void)state;
     assert_int_equal(mkdir(path_of("empty.d"), 0700), 0);
@@ -213,6 +264,8 @@ int main(void) {
         cmocka_unit_test(a_folder_is_included_in_order),
         cmocka_unit_test(a_listener_ends_with_its_file),
         cmocka_unit_test(what_cannot_be_read_is_refused),
+        cmocka_unit_test(an_odd_file_of_a_folder_is_refused),
+        cmocka_unit_test(a_main_file_may_be_a_pipe),
         cmocka_unit_test(an_empty_folder_is_fine),
         cmocka_unit_test(debians_file_is_read),
         cmocka_unit_test(a_long_file_is_read_whole),
