@@ -112,6 +112,7 @@ def test_retained(place, version, qos):
     teller = place.teller(version)
     tell(teller, "down/secret", 50, qos, retain=True)
     tell(teller, "down/fine", 1, qos, retain=True)
+    assert teller.ping()  # the broker has them all
     device = place.device(version)
     device.subscribe(("down/#", qos))
     assert messages(device, 1) == [("down/fine/0", qos, True)]

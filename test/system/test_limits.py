@@ -104,10 +104,11 @@ def test_two_thousand_devices(gate_of, load, many_files, many_backend, certs, tl
     """On two workers, each device over TLS; what an idle one costs, both its connections; and all that is given back."""
     gate = gate_of("backend 127.0.0.1:%d\nworkers 2\nlistener %d\n%sconnection_messages false\n" % (many_backend.port, port, certs.tls),
                    binary=release_program())
+    descriptors = gate.descriptor_count()
     warm = Crowd(load, port, 100, "--cafile", certs.cafile, "--id", "warm")
     assert warm.release()[0] == 0
-    wait_until(lambda: len(many_backend.socks) == 0, "the warm-up to be over")
-    descriptors, before = gate.descriptor_count(), gate.anonymous_kib()
+    wait_until(lambda: gate.descriptor_count() == descriptors, "the warm-up to be over")
+    before = gate.anonymous_kib()
     crowd = Crowd(load, port, DEVICES, "--cafile", certs.cafile)
     wait_until(lambda: len(many_backend.socks) == DEVICES, "the broker to see all")
     each = (gate.anonymous_kib() - before) / DEVICES
