@@ -75,8 +75,9 @@ def client_of(gate, certs):
 @pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_a_thousand_messages_both_ways(client_of, version, qos):
-    """Two clients that talk at the same time. mosquitto 2.0.11 confuses itself with QoS 2 in both directions (see conftest.py), which has
-    been seen to cost the order: there each must come exactly once. The order of QoS 2 one way is in test_main_job.py."""
+    """Two clients that talk at the same time. With QoS 2 in both directions paho and mosquitto 2.0.11 let one message overtake many,
+    once in some hundred runs and without any proxy too: there each must come exactly once. The order of QoS 2 one way is in
+    test_main_job.py."""
     one, two = client_of(version), client_of(version)
     assert one.subscribe("paho/%d/%d/to-one" % (version, qos), qos) == [qos]
     assert two.subscribe("paho/%d/%d/to-two" % (version, qos), qos) == [qos]
