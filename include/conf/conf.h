@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/rate.h"
 #include "base/span.h"
 
 /* What an option's value is in C, per type of options.def. */
@@ -22,7 +23,8 @@
 #define CONF_FIELD_PATTERNS(field)    struct conf_pattern *field;        /* the first; NULL: none */
 #define CONF_FIELD_SECRET(field)      const struct conf_secret *field;   /* NULL: not set */
 #define CONF_FIELD_BACKEND(field)                                                                            \
-    const struct conf_backend *field; /* NULL: not set, but never after reading */
+    const struct conf_backend *field;             /* NULL: not set, but never after reading */
+#define CONF_FIELD_RATE(field) struct rate field; /* all zero: no limit */
 #define CONF_FIELD_STRUCTURE(field)
 
 /* Which struct an option's field is in, per scope of options.def. */
@@ -48,6 +50,12 @@ enum conf_socket_domain { CONF_SOCKET_DOMAIN_BOTH, CONF_SOCKET_DOMAIN_IPV4, CONF
 enum conf_protocol { CONF_PROTOCOL_MQTT, CONF_PROTOCOL_WEBSOCKETS, CONF_PROTOCOL_HTTP_API };
 enum conf_keyform { CONF_KEYFORM_PEM, CONF_KEYFORM_ENGINE };
 enum conf_acl_subscribe { CONF_ACL_SUBSCRIBE_REFUSE, CONF_ACL_SUBSCRIBE_SILENT };
+enum conf_rate_action {
+    CONF_RATE_ACTION_DELAY,
+    CONF_RATE_ACTION_DROP,
+    CONF_RATE_ACTION_REFUSE,
+    CONF_RATE_ACTION_DISCONNECT
+};
 enum conf_deny_publish { CONF_DENY_PUBLISH_ACK, CONF_DENY_PUBLISH_DISCONNECT };
 
 enum conf_wills { CONF_WILLS_ALLOW, CONF_WILLS_DENY };

@@ -37,6 +37,7 @@ enum conf_type {
     CONF_TYPE_SECRET,
     CONF_TYPE_BACKEND,
     CONF_TYPE_ENDPOINT,
+    CONF_TYPE_RATE,
     CONF_TYPE_STRUCTURE,
 };
 

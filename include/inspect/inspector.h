@@ -50,12 +50,14 @@ enum inspect_result {
     INSPECT_CONNECT, /* a good CONNECT was cut out: the session judges it and calls inspect_forward_connect or
                         ends */
     INSPECT_PAUSE,   /* what follows must wait for the CONNACK */
+    INSPECT_DELAY,   /* what follows comes too fast and must wait until pace->due_ms */
     INSPECT_FLUSH,   /* no room to rewrite: send what is judged, pack, call again */
     INSPECT_STARTED, /* the CONNACK that accepts was judged: the device's way may go on (call again for the
                         rest) */
     INSPECT_GOODBYE, /* the sender said its last word, which is judged: send it, then end */
     INSPECT_WRONG,   /* `violation` is broken by the sender of these bytes */
     INSPECT_REFUSED, /* policy ends the session with `refused_reason` */
+    INSPECT_TOO_FAST, /* the device sends faster than its rate, and that ends the session */
     INSPECT_NO_MEMORY,
 };
 
@@ -83,6 +85,8 @@ struct inspect_refusal {
     struct verdict verdict;
 };
 
+struct pace; /* pace.h */
+
 struct inspector {
     enum inspect_state state;
     enum mqtt_version version;
@@ -95,9 +99,11 @@ struct inspector {
     struct inspect_limits limits;
     struct acl_binding acl;
     struct inspect_way from_device, from_broker;
+    struct pace *pace; /* lent by the session; NULL: the device may send as fast as it likes */
     struct merge_list merges;
     struct span mount;              /* see mount.h; kept; empty: none */
     uint32_t broker_packet_max;     /* Maximum Packet Size of the CONNACK; 0: none */
+    uint32_t own_pings;             /* PINGREQs of ours that the broker has not answered */
     struct span assigned_client_id; /* one that we made: told in the CONNACK; borrowed */
     uint16_t keep_alive_s;          /* of the CONNECT, then what the CONNACK says instead; 0: none */
     enum violation violation;

@@ -19,7 +19,8 @@ struct relay {
     struct heap owed; /* words of ours for this way's receiver, behind the packet in progress */
 };
 
-struct check; /* a password job */
+struct check;  /* a password job */
+struct pacing; /* pacing.c: the rates of a session that has any */
 
 struct session {
     enum session_state state;
@@ -41,7 +42,10 @@ struct session {
     struct check *check;
     struct backend_call call;
     struct deadline deadline;
-    uint64_t last_heard_ms; /* from the device */
+    struct pacing *pacing;    /* NULL: no rate */
+    struct deadline delay;    /* set: the device is not read, for it has sent too fast */
+    bool has_device_finished; /* meanwhile it has closed, behind what is held */
+    uint64_t last_heard_ms;   /* from the device */
     uint64_t started_ms;
     const char *refusal;           /* why the CONNECT was refused, for the device; NULL: it was not */
     struct conf_origin refused_by; /* the line of the configuration that did it, for the log; line 0: none */
@@ -68,6 +72,8 @@ bool session_write_connect(struct session *session, const struct mqtt_connect *c
 uint64_t session_credential(const struct account *account);
 /* Takes on the rules of the generation in force. False: this device may not stay. */
 bool session_rebind(struct session *session);
+/* The same with everything that follows from it; false: the session has ended. */
+bool session_take_terms(struct session *session);
 
 /* relay.c */
 struct link_room relay_room(struct session *session, struct relay *relay);
@@ -75,8 +81,23 @@ struct link_room relay_room(struct session *session, struct relay *relay);
 void relay_take(struct session *session, struct relay *relay, size_t count);
 /* Sends words of ours to the receiver of a way as soon as its stream is at a packet boundary. */
 void relay_owe(struct session *session, struct relay *relay, struct span bytes);
+/* Judges what is held of the device's way once more. */
+void relay_resume(struct session *session);
 /* Reads on or stops, by what is pending. */
 void relay_balance(struct session *session);
+
+/* pacing.c: takes on the rates of the generation in force. False: memory is out. */
+bool session_set_pace(struct session *session);
+/* No rate any more; for the end too. */
+void session_drop_pace(struct session *session);
+/* Around each run of the device's way. */
+void session_begin_run(struct session *session);
+void session_end_run(struct session *session);
+/* The inspector said INSPECT_DELAY; `has_passed`: something left for the broker before. */
+void session_on_delay(struct session *session, bool has_passed);
+static inline bool session_is_delayed(const struct session *session) {
+    return deadline_is_set(&session->delay);
+}
 
 /* session.c, called by relay.c */
 void session_on_connect(struct session *session, struct mqtt_connect *connect, struct span packet);

@@ -13,6 +13,7 @@
 #include "base/wheel.h"
 #include "inspect/inspector.h"
 #include "link/link.h"
+#include "policy/meter.h"
 #include "session/terms.h"
 
 enum session_end {
@@ -46,6 +47,7 @@ struct session_host {
     struct wheel *wheel;
     uint64_t (*now_ms)(struct session_host *host);
     struct tally *tally;
+    struct meters *meters;         /* of all workers */
     struct generation *generation; /* the one in force */
     uint8_t *bytes;                /* SESSION_BYTES_SIZE, lent for one callback */
     uint8_t *scratch;              /* INSPECT_SCRATCH_SIZE */
@@ -68,6 +70,9 @@ struct session *session_begin(struct session_host *host, struct link *device, co
 
 /* The one door out. */
 void session_end(struct session *session, enum session_end end);
+
+/* A new generation is in force: sessions whose reading waits for a rate look at their new one soon. */
+void session_wake_delayed(struct session_host *host);
 
 /* Ends all sessions of a worker, which goes down. */
 void session_end_all(struct session_host *host, enum session_end end);

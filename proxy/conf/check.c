@@ -1,6 +1,7 @@
 #include "conf/check.h"
 
 #include "base/text.h"
+#include "conf/check_rates.h"
 #include "conf/rows.h"
 
 #define ID_PREFIX_MAX      50
@@ -354,6 +355,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     check_backend_prefix(&conf->shared, findings);
     for (size_t i = 0; i < conf->listener_count; i++)
         check_listener(conf, &conf->listeners[i], findings);
+    check_rates(conf, findings);
     check_places(conf, findings);
     check_metrics(conf, findings);
     struct conf_origin nodelay = conf->origins[CONF_set_tcp_nodelay];

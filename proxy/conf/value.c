@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "conf/entry.h"
 #include "conf/lexer.h"
 #include "conf/patterns.h"
 #include "conf/secret.h"
@@ -223,6 +224,7 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_SECRET: return secret_read(place, keyword, rest, field);
     case CONF_TYPE_BACKEND: return words_read_backend(place, keyword, rest, field);
     case CONF_TYPE_ENDPOINT: return words_read_endpoint(place, keyword, rest, field);
+    case CONF_TYPE_RATE: return entry_read_rate(place, row, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
     }
     return false;
@@ -313,6 +315,7 @@ const char *value_print(const struct conf_row *row, const void *home, char *room
         const struct conf_endpoint *endpoint = *(const struct conf_endpoint *const *)value;
         return print_text(endpoint == NULL ? NULL : endpoint->text, room, room_size);
     }
+    case CONF_TYPE_RATE: return rate_print(value, room, room_size);
     case CONF_TYPE_STRUCTURE: return print_text(NULL, room, room_size);
     }
     return room;

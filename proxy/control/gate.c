@@ -341,7 +341,8 @@ static bool start(struct gate *gate) {
     raise_descriptors();
     gate->worker_count = count_workers(conf);
     gate->crowd.of_listener = calloc(gate->generation->terms_count, sizeof(int64_t));
-    if (gate->crowd.of_listener == NULL || loop_init(gate->loop, gate) < 0) {
+    gate->crowd.meters = meters_create();
+    if (gate->crowd.of_listener == NULL || gate->crowd.meters == NULL || loop_init(gate->loop, gate) < 0) {
         log_error("The main loop cannot be made.");
         return false;
     }
@@ -371,6 +372,7 @@ static void clean_up(struct gate *gate) {
     free(gate->workers);
     free(gate->sockets);
     free(gate->crowd.of_listener);
+    meters_destroy(gate->crowd.meters);
     free(gate->metrics);
 }
 

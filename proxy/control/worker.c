@@ -104,6 +104,7 @@ static void take_generation(struct worker *worker) {
         worker->backend.host = next->host;
         worker->backend.path = next->path;
     }
+    session_wake_delayed(&worker->host);
     generation_drop(old);
 }
 
@@ -178,6 +179,7 @@ int worker_start(struct worker *worker, struct generation *generation, struct cr
     worker->host = (struct session_host){
         .now_ms = host_now_ms,
         .tally = &worker->tally,
+        .meters = crowd->meters,
         .dial = host_dial,
         .report = host_report,
         .work = host_work,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "inspect/mount.h"
+#include "inspect/pace.h"
 #include "inspect/steps.h"
 #include "mqtt/subscribe.h"
 #include "mqtt/write.h"
@@ -65,6 +66,8 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
         return step_wrong(inspector, VIOLATION_QOS_NOT_SUPPORTED);
     if (publish.retain && !inspector->limits.retain_available)
         return step_wrong(inspector, VIOLATION_RETAIN_NOT_SUPPORTED);
+    if (inspector->pace != NULL && !pace_publish(inspector, bytes, frame, &publish, &result))
+        return result;
     struct verdict verdict = acl_may_write(&inspector->acl, publish.topic);
     uint8_t reason = MQTT_REASON_NOT_AUTHORIZED;
     uint32_t size_limit = inspector->limits.message_size_limit;
@@ -274,6 +277,8 @@ enum inspect_result inspect_from_device(struct inspector *inspector, struct insp
         enum inspect_result result;
         if (!step_frame(inspector, way, bytes, &frame, &result))
             return result;
+        if (inspector->pace != NULL && !pace_packet(inspector, &frame, &result))
+            return result;
         result = take_packet(inspector, bytes, &frame, reply);
         if (reply->is_full)
             return INSPECT_NO_MEMORY;
@@ -281,5 +286,7 @@ enum inspect_result inspect_from_device(struct inspector *inspector, struct insp
             tally_add(&inspector->tally->packets[MQTT_TO_BROKER][frame.type], 1);
         if (result != INSPECT_NEXT)
             return result;
+        if (inspector->pace != NULL)
+            pace_settle(inspector->pace);
     }
 }

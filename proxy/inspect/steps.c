@@ -204,7 +204,9 @@ static void pass_twins(const struct inspector *inspector, struct inspect_way *wa
                        struct inspect_bytes *bytes, const struct mqtt_frame *frame,
                        const struct mqtt_publish *publish) {
     size_t size = mqtt_frame_size(frame);
-    bool is_plain = publish->qos == 0 && publish->topic_alias == 0 && publish->props.raw.size == 0;
+    bool is_paced = inspector->pace != NULL && way->direction == MQTT_TO_BROKER; /* each costs a token */
+    bool is_plain =
+        !is_paced && publish->qos == 0 && publish->topic_alias == 0 && publish->props.raw.size == 0;
     if (!is_plain || bytes->filled - bytes->scanned <= way->payload_left || !step_payload(way, bytes))
         return;
     const uint8_t *model = bytes->at + bytes->judged - size;

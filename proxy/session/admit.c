@@ -295,3 +295,12 @@ bool session_rebind(struct session *session) {
     const struct account *account = accounts_find(terms->accounts, heap_span(&session->username));
     return account != NULL && session_credential(account) == session->credential;
 }
+
+bool session_take_terms(struct session *session) {
+    bool is_new = session->generation != session->host->generation;
+    if (!session_rebind(session))
+        session_end(session, SESSION_END_REVOKED);
+    else if (is_new && session->is_started && !session_set_pace(session))
+        session_end(session, SESSION_END_NO_MEMORY);
+    return session->state != SESSION_ENDING;
+}

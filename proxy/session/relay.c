@@ -128,15 +128,23 @@ static bool step(struct session *session, struct relay *relay, struct inspect_by
     switch (result) {
     case INSPECT_MORE: relay->need = bytes->need; return false;
     case INSPECT_PAUSE: relay->need = 0; return false;
+    case INSPECT_DELAY:
+        relay->need = 0;
+        session_on_delay(session, bytes->judged != 0);
+        return false;
     case INSPECT_FLUSH: return true;
     case INSPECT_CONNECT:
         relay->need = 0;
         session_on_connect(session, &connect, span_of(bytes->at, bytes->scanned));
         return false;
-    case INSPECT_STARTED: session_on_started(session); return true;
+    case INSPECT_STARTED: session_on_started(session); return session->state != SESSION_ENDING;
     case INSPECT_GOODBYE: session_on_goodbye(session, relay); return false;
     case INSPECT_WRONG:
     case INSPECT_REFUSED: session_on_wrong(session, relay); return false;
+    case INSPECT_TOO_FAST:
+        session_end_run(session); /* the log names the rate first */
+        session_end(session, SESSION_END_RATE_EXCEEDED);
+        return false;
     case INSPECT_NEXT:
     case INSPECT_NO_MEMORY: break;
     }
@@ -151,12 +159,16 @@ static void run(struct session *session, struct relay *relay, size_t filled) {
                                   .size = SESSION_BYTES_SIZE,
                                   .scratch = host->scratch,
                                   .scratch_size = INSPECT_SCRATCH_SIZE};
+    if (relay == &session->from_device)
+        session_begin_run(session);
     while (step(session, relay, &bytes)) {
         /* Sent; the rest moves to the front. */
         memmove(bytes.at, bytes.at + bytes.scanned, bytes.filled - bytes.scanned);
         bytes.filled -= bytes.scanned;
         bytes.judged = bytes.scanned = 0;
     }
+    if (relay == &session->from_device)
+        session_end_run(session);
     if (session->state != SESSION_ENDING &&
         !hold(relay, span_of(bytes.at + bytes.scanned, bytes.filled - bytes.scanned)))
         session_end(session, SESSION_END_NO_MEMORY);
@@ -164,7 +176,8 @@ static void run(struct session *session, struct relay *relay, size_t filled) {
 
 void relay_take(struct session *session, struct relay *relay, size_t count) {
     size_t filled = relay->held.size + count;
-    if (filled < relay->need) {
+    bool is_waiting = relay == &session->from_device && session_is_delayed(session);
+    if (filled < relay->need || is_waiting) {
         uint8_t *fresh = session->host->bytes + relay->held.size;
         if (!heap_add(&relay->held, span_of(fresh, count)))
             session_end(session, SESSION_END_NO_MEMORY);
@@ -181,6 +194,13 @@ void relay_take(struct session *session, struct relay *relay, size_t count) {
         relay_balance(session);
 }
 
+void relay_resume(struct session *session) {
+    relay_room(session, &session->from_device);
+    run(session, &session->from_device, session->from_device.held.size);
+    if (session->state != SESSION_ENDING)
+        relay_balance(session);
+}
+
 static bool may_read_device(const struct session *session) {
     switch (session->state) {
     case SESSION_SHAKING:
@@ -189,7 +209,8 @@ static bool may_read_device(const struct session *session) {
     case SESSION_OPEN: break;
     default: return false;
     }
-    return link_pending(session->broker) == 0 &&
+    return !session_is_delayed(session) && !session->has_device_finished &&
+           link_pending(session->broker) == 0 &&
            link_pending(session->device) <= SESSION_OWED_MAX + LINK_ROOM_MIN &&
            session->from_broker.owed.size <= SESSION_OWED_MAX;
 }
@@ -208,7 +229,8 @@ void relay_balance(struct session *session) {
     for (size_t i = 0; i < 2; i++) {
         if (links[i] == NULL)
             continue;
-        if (session->state == SESSION_OPEN && links[i]->is_reading && !may_read[i])
+        bool is_slow = i == 1 || !session_is_delayed(session);
+        if (session->state == SESSION_OPEN && links[i]->is_reading && !may_read[i] && is_slow)
             tally_add(&session->host->tally->rows[METRIC_backpressure_stops], 1);
         if (i == 0 && may_read[i] && !links[i]->is_reading)
             session->last_heard_ms =

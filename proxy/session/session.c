@@ -57,6 +57,7 @@ static void free_if_done(struct session *session) {
     size_t listener_index = session->listener_index;
     bool was_crowded = session->is_crowded;
     wheel_cancel(host->wheel, &session->deadline);
+    session_drop_pace(session);
     inspector_clear(&session->inspector);
     struct heap *heaps[] = {&session->from_device.held, &session->from_device.owed,
                             &session->from_broker.held, &session->from_broker.owed,
@@ -120,6 +121,8 @@ static void end_with_words(struct session *session, enum session_end end, const 
     session_tell(session, reason_of(session, end), told_of(session, end));
     enter(session, SESSION_ENDING);
     wheel_cancel(session->host->wheel, &session->deadline);
+    wheel_cancel(session->host->wheel, &session->delay);
+    session_drop_pace(session);
     backend_cancel(&session->call);
     heap_clear(&session->from_device.held);
     heap_clear(&session->from_broker.held);
@@ -191,17 +194,10 @@ static struct link_room on_broker_room(struct link *link) {
     return relay_room(session, &session->from_broker);
 }
 
-static bool is_bound(struct session *session) {
-    if (session_rebind(session))
-        return true;
-    session_end(session, SESSION_END_REVOKED);
-    return false;
-}
-
 static void on_broker_bytes(struct link *link, size_t size) {
     struct session *session = link->owner;
     count(session, METRIC_from_broker_bytes, (int64_t)size);
-    if (is_bound(session))
+    if (session_take_terms(session))
         relay_take(session, &session->from_broker, size);
 }
 
@@ -384,6 +380,8 @@ void session_on_started(struct session *session) {
     wheel_cancel(session->host->wheel, &session->deadline);
     if (keep_alive_ms(session) != 0)
         set_deadline(session, keep_alive_ms(session));
+    if (!session_set_pace(session))
+        session_end(session, SESSION_END_NO_MEMORY);
 }
 
 void session_on_wrong(struct session *session, struct relay *relay) {
@@ -412,7 +410,7 @@ static void on_device_bytes(struct link *link, size_t size) {
     struct session *session = link->owner;
     count(session, METRIC_from_device_bytes, (int64_t)size);
     session->last_heard_ms = now_ms(session);
-    if (is_bound(session))
+    if (session_take_terms(session))
         relay_take(session, &session->from_device, size);
 }
 
@@ -439,6 +437,10 @@ static void on_device_end(struct link *link, int error) {
         count(session, METRIC_handshakes_failed, 1);
         tally_add(&session->host->tally->troubles[trouble], 1);
         session_end(session, error == -EPROTO ? SESSION_END_TLS_FAILED : SESSION_END_DEVICE_CLOSED);
+        return;
+    }
+    if (error == 0 && session_is_delayed(session)) {
+        session->has_device_finished = true; /* what it said before is judged in its time */
         return;
     }
     session_end(session, error == 0 ? SESSION_END_DEVICE_CLOSED : SESSION_END_DEVICE_LOST);

@@ -9,6 +9,7 @@
  *   - with a mount point no topic, filter or response topic gets out of it;
  *   - the cursors keep their order (the driver watches them), and nothing is lost in memory. */
 #include "inspect/mount.h"
+#include "inspect/pace.h"
 #include "mqtt/topic.h"
 #include "unit/inspect/driver.h"
 #include "unit/mqtt/whole.h"
@@ -109,6 +110,7 @@ struct plan {
     bool is_open; /* CONNECT and CONNACK are behind it */
     bool has_acl;
     const char *mount_point;
+    unsigned action; /* of its rates, enum pace_action; 0: it has none */
 };
 
 /* One of each kind: a level, no level, one that makes little packets large. */
@@ -124,7 +126,8 @@ static struct plan plan_of(uint8_t first, uint8_t second) {
     struct plan plan = {.version = (first & 1) != 0 ? MQTT_VERSION_5 : MQTT_VERSION_311,
                         .is_open = (first & 2) != 0,
                         .has_acl = (first & 4) == 0,
-                        .mount_point = mount_point_of(second >> 6)};
+                        .mount_point = mount_point_of(second >> 6),
+                        .action = (unsigned)(second >> 6 ^ first >> 6)};
     plan.limits = (struct inspect_limits){.max_qos = (uint8_t)(2 - (first >> 3 & 3) % 3),
                                           .retain_available = (first & 0x20) == 0,
                                           .is_subscribe_silent = (first & 0x40) != 0,
@@ -295,6 +298,20 @@ static void see_all(const struct driver *driver, const struct plan *plan) {
 
 enum manner { AT_ONCE, CHOPPED, CHOPPED_AND_LAZY };
 
+/* A burst of five packets, three messages and forty bytes, and a clock that stands still. */
+static struct pace *small_pace(unsigned action) {
+    static struct pace pace;
+    static const struct rate rates[PACE_KINDS] = {{1, 5}, {1, 3}, {1, 40}};
+    if (action == 0)
+        return NULL;
+    pace = (struct pace){.action = (enum pace_action)action, .now_ms = 1000, .since_ms = 1000};
+    for (unsigned kind = 0; kind < PACE_KINDS; kind++) {
+        meter_init(&pace.own[kind], &rates[kind], NULL, 1000);
+        pace.meters[kind][kind] = &pace.own[kind]; /* each of another scope */
+    }
+    return &pace;
+}
+
 static struct driver *converse(const struct plan *plan, struct span input, enum manner manner,
                                size_t *record_count) {
     struct driver *driver = driver_create(&plan->limits, plan->has_acl ? policy() : NULL);
@@ -308,6 +325,7 @@ static struct driver *converse(const struct plan *plan, struct span input, enum 
     driver->is_lazy = manner == CHOPPED_AND_LAZY;
     DRIVER_MUST(
         mount_bind(&driver->inspector, plan->mount_point, driver->inspector.acl.identity, &reason, &words));
+    driver->inspector.pace = small_pace(plan->action);
     if (plan->is_open) {
         bool is_5 = plan->version == MQTT_VERSION_5;
         driver_feed(driver, MQTT_TO_BROKER, canned(plan->version, is_5 ? 27 : 19));

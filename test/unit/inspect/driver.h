@@ -136,7 +136,7 @@ static inline void driver_destroy(struct driver *driver) {
 
 static inline bool driver_is_over(enum inspect_result result) {
     return result == INSPECT_GOODBYE || result == INSPECT_WRONG || result == INSPECT_REFUSED ||
-           result == INSPECT_NO_MEMORY;
+           result == INSPECT_TOO_FAST || result == INSPECT_NO_MEMORY;
 }
 
 /* One call of the inspector with all cursors watched. */

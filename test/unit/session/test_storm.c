@@ -13,6 +13,7 @@
 #define STORM_SEEDS   600
 #define STORM_EVENTS  500
 #define STORM_DEVICES 8
+#define STORM_CONFS   7
 
 #define HASH                                                                                                 \
     "$6$yMnKy8zNzs/Q0dLT$"                                                                                   \
@@ -27,7 +28,7 @@ struct storm {
     size_t count;
 };
 
-static struct generation *generations[4];
+static struct generation *generations[STORM_CONFS];
 static uint64_t ends[SESSION_END_COUNT]; /* how often each came, over all seeds */
 
 static uint32_t any(struct storm *storm, uint32_t below) {
@@ -135,7 +136,11 @@ static void break_something(struct storm *storm, struct fake *fake) {
     case 1: fake->write_error = any(storm, 6) == 0 ? -EPIPE : 0; break;
     case 2: storm->world->work_fails = any(storm, 8) == 0; break;
     case 3: world_advance(storm->world, any(storm, 5) == 0 ? any(storm, 12000) : any(storm, 300)); break;
-    case 4: world_reload(storm->world, generations[any(storm, 4)]); break;
+    case 4:
+        world_reload(storm->world, generations[any(storm, STORM_CONFS)]);
+        if (any(storm, 3) != 0)
+            session_wake_delayed(&storm->world->host);
+        break;
     case 5:
         if (any(storm, 40) == 0)
             session_end_all(&storm->world->host, SESSION_END_SHUTDOWN);
@@ -184,11 +189,14 @@ static void check_sessions(const struct storm *storm) {
         assert_true(session->from_broker.held.size <= INSPECT_HELD_MAX);
         if (session->state == SESSION_ENDING) {
             assert_false(deadline_is_set(&session->deadline));
+            assert_false(session_is_delayed(session));
             continue;
         }
         assert_non_null(session->device);
         if (session->state != SESSION_OPEN)
             assert_true(deadline_is_set(&session->deadline));
+        if (session_is_delayed(session))
+            assert_false(session->device->is_reading);
         if (session->state == SESSION_OPEN && link_pending(session->broker) != 0)
             assert_false(session->device->is_reading);
         if (session->state == SESSION_OPEN && link_pending(session->device) != 0)
@@ -199,7 +207,7 @@ static void check_sessions(const struct storm *storm) {
 }
 
 static void storm_once(uint64_t seed) {
-    struct storm storm = {.world = world_create(generations[seed % 4]), .seed = seed};
+    struct storm storm = {.world = world_create(generations[seed % STORM_CONFS]), .seed = seed};
     begin(&storm);
     for (unsigned i = 0; i < STORM_EVENTS; i++) {
         event(&storm);
@@ -241,13 +249,20 @@ static int create_generations(void **state) {
     generations[2] = generation_of(TALK_CONF, PACKETS_ACL "user ann\ntopic ok/#\n", "ann:" HASH "\n");
     generations[3] = generation_of(TALK_CONF "deny_publish disconnect\nmessage_size_limit 1000\n",
                                    "pattern readwrite #\n", "bob:" HASH "\n");
+    generations[4] =
+        generation_of(TALK_CONF "publish_rate 1/m burst 3\nlistener_packet_rate 5/s\n", NULL, NULL);
+    generations[5] = generation_of(TALK_CONF "user_publish_rate 2/s\npublish_bytes_rate 100/s\n"
+                                             "rate_action refuse\n",
+                                   PACKETS_ACL, NULL);
+    generations[6] = generation_of(TALK_CONF "listener_publish_bytes_rate 10/s\nrate_action disconnect\n",
+                                   NULL, "ann:" HASH "\n");
     return 0;
 }
 
 static int drop_generations(void **state) {
     (void)state;
     bool is_last = true;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < STORM_CONFS; i++) {
         is_last = is_last && generations[i]->references == 1;
         generation_drop(generations[i]);
     }

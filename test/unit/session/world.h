@@ -327,6 +327,7 @@ static inline struct world *world_create(struct generation *generation) {
     world->host = (struct session_host){.wheel = &world->wheel,
                                         .now_ms = world_now,
                                         .tally = &world->tally,
+                                        .meters = meters_create(),
                                         .generation = generation_keep(generation),
                                         .bytes = bytes,
                                         .scratch = scratch,
@@ -420,6 +421,7 @@ static inline void world_destroy(struct world *world) {
         free(fake->written.at);
         free(fake);
     }
+    meters_destroy(world->host.meters);
     generation_drop(world->host.generation);
     free(world);
 }
