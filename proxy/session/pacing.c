@@ -102,6 +102,7 @@ bool session_set_pace(struct session *session) {
         return false;
     struct pace *pace = session->inspector.pace = &session->pacing->pace;
     pace_rest(pace);
+    pace->due_ms = now; /* what waits is judged anew */
     pace->action = (enum pace_action)listener->rate_action;
     for (unsigned kind = 0; kind < PACE_KINDS; kind++) {
         set_own(pace, kind, table.rates[kind][PACE_DEVICE], now);
@@ -209,17 +210,16 @@ static void wait(struct session *session) {
 
 static void on_delay_over(struct deadline *deadline, uint64_t now) {
     struct session *session = (struct session *)((char *)deadline - offsetof(struct session, delay));
-    bool has_new_rates = session->generation != session->host->generation;
     if (!session_take_terms(session))
         return;
     struct pacing *pacing = session->pacing;
-    if (pacing != NULL && !has_new_rates && now < pacing->pace.due_ms) {
+    if (pacing != NULL && now < pacing->pace.due_ms) {
         ping_if_due(session, now);
         if (session->state != SESSION_ENDING)
             wait(session);
         return;
     }
-    if (pacing != NULL && !has_new_rates)
+    if (pacing != NULL)
         pacing->late_since_ms = pacing->pace.due_ms;
     relay_resume(session);
     if (session->has_device_finished && session->state != SESSION_ENDING && !session_is_delayed(session))

@@ -207,6 +207,25 @@ static void test_reload_releases(void **state) {
     }
 }
 
+/* A word of the broker lets the session take on the new rates before the delayed device is looked at again.
+ */
+static void test_reload_and_a_delivery(void **state) {
+    (void)state;
+    struct talk talk = open_with("publish_rate 1/h burst 1\n", MQTT_VERSION_5);
+    size_t before = fake_written(talk.broker).size;
+    fake_say(talk.device, many(MQTT_VERSION_5, 1, 3));
+    struct generation *generation = with("publish_rate 1/h burst 2\n");
+    world_reload(talk.world, generation);
+    generation_drop(generation);
+    session_wake_delayed(&talk.world->host);
+    fake_say(talk.broker, ack_packet(MQTT_VERSION_5, MQTT_PUBACK, 1, 0));
+    world_advance(talk.world, 2 * WHEEL_TICK_MS);
+    assert_bytes(written_behind(talk.broker, before), many(MQTT_VERSION_5, 1, 2));
+    assert_true(session_is_delayed(talk_session(&talk)));
+    fake_end(talk.device, -ECONNRESET);
+    talk_end(&talk, SESSION_END_DEVICE_LOST);
+}
+
 /* It has closed: what it said before goes its way in its time, a DISCONNECT too. */
 static void test_device_closes_while_delayed(void **state) {
     (void)state;
@@ -357,6 +376,7 @@ int main(void) {
         cmocka_unit_test(test_no_keep_alive),
         cmocka_unit_test(test_deliveries_go_on),
         cmocka_unit_test(test_reload_releases),
+        cmocka_unit_test(test_reload_and_a_delivery),
         cmocka_unit_test(test_device_closes_while_delayed),
         cmocka_unit_test(test_broker_closes_while_delayed),
         cmocka_unit_test(test_ping_fails),
