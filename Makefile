@@ -151,6 +151,8 @@ install: all ## into DESTDIR and PREFIX (/usr/local)
 	install -D -m 644 etc/man/drawbridge.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/drawbridge.conf.5
 	install -D -m 644 etc/drawbridge.conf.reference $(DESTDIR)$(PREFIX)/share/doc/drawbridge/drawbridge.conf.reference
 	install -D -m 644 etc/drawbridge.conf $(DESTDIR)$(PREFIX)/share/doc/drawbridge/drawbridge.conf
+	install -D -m 644 etc/fail2ban/filter.d/drawbridge.conf $(DESTDIR)$(PREFIX)/share/doc/drawbridge/fail2ban/filter.d/drawbridge.conf
+	install -D -m 644 etc/fail2ban/jail.d/drawbridge.conf $(DESTDIR)$(PREFIX)/share/doc/drawbridge/fail2ban/jail.d/drawbridge.conf
 	@test -e $(DESTDIR)$(SYSCONFDIR)/drawbridge/drawbridge.conf || \
 	    install -D -m 644 etc/drawbridge.conf $(DESTDIR)$(SYSCONFDIR)/drawbridge/drawbridge.conf
 

@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/network.h"
 #include "base/rate.h"
 #include "base/span.h"
 
@@ -23,8 +24,10 @@
 #define CONF_FIELD_PATTERNS(field)    struct conf_pattern *field;        /* the first; NULL: none */
 #define CONF_FIELD_SECRET(field)      const struct conf_secret *field;   /* NULL: not set */
 #define CONF_FIELD_BACKEND(field)                                                                            \
-    const struct conf_backend *field;             /* NULL: not set, but never after reading */
-#define CONF_FIELD_RATE(field) struct rate field; /* all zero: no limit */
+    const struct conf_backend *field;                 /* NULL: not set, but never after reading */
+#define CONF_FIELD_RATE(field)     struct rate field; /* all zero: no limit */
+#define CONF_FIELD_NETWORKS(field) const struct conf_networks *field; /* NULL: not set */
+#define CONF_FIELD_BAN(field)      struct conf_ban field;             /* all zero: never */
 #define CONF_FIELD_STRUCTURE(field)
 
 /* Which struct an option's field is in, per scope of options.def. */
@@ -68,6 +71,23 @@ struct conf_origin {
     const char *file;
     unsigned line;
 };
+
+/* A list of networks; an empty one is as good as none. */
+struct conf_networks {
+    size_t count;
+    struct network list[];
+};
+
+/* Who is banned after failures, as bits of conf_ban.kinds. */
+enum conf_ban_kind { CONF_BAN_ADDRESS = 1, CONF_BAN_USERNAME = 2, CONF_BAN_CLIENTID = 4 };
+
+/* `count` failures within `window_ms` ban for `ban_ms`. All of one width: compared as bytes. */
+struct conf_ban {
+    uint64_t count; /* 0: never; at most CONF_BAN_COUNT_MAX */
+    uint64_t window_ms, ban_ms;
+    uint64_t kinds;
+};
+#define CONF_BAN_COUNT_MAX 100
 
 /* A place to listen at. */
 struct conf_endpoint {
@@ -154,6 +174,14 @@ static inline struct conf_origin conf_listener_origin(const struct conf_listener
     if (listener->origins[option].line != 0)
         return listener->origins[option];
     return (struct conf_origin){listener->file, listener->line};
+}
+
+/* True when the listener has the value from a line for all listeners (or has the default): listeners that
+ * have it from there share it. */
+static inline bool conf_is_from_all(const struct conf *conf, const struct conf_listener *listener,
+                                    enum conf_option option) {
+    const struct conf_origin *own = &listener->origins[option], *all = &conf->shared.origins[option];
+    return own->line == all->line && own->file == all->file;
 }
 
 /* "listener 8883 192.0.2.1", "listener 0 /run/x.sock", "the default listener": for log lines. Returns

@@ -14,6 +14,7 @@ struct crowd {
     int64_t descriptors_full; /* a session is begun only while it and its broker's side stay within this */
     struct meters *meters;    /* of the rates that sessions share; has its own lock */
     int64_t descriptors_most; /* a device that only hears "no room" may go up to this */
+    struct lobby *lobby;      /* guards itself */
 };
 
 /* A bound socket for a worker. */

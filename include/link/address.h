@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/network.h"
+
 #define ADDRESS_TEXT_SIZE 112
 
 struct address {
@@ -22,6 +24,9 @@ bool address_read(struct address *address, const char *host, uint16_t port);
 
 /* A unix socket; false when the path is too long for the system (107 bytes). */
 bool address_of_path(struct address *address, const char *path);
+
+/* The address without its port, for rules; IP_NONE for a Unix socket. */
+struct ip address_ip(const struct address *address);
 
 /* "192.0.2.1:1883", "[2001:db8::1]:1883", "unix:/run/x", "local" for a nameless unix peer. Returns `room`
  * (ADDRESS_TEXT_SIZE). */

@@ -33,6 +33,7 @@ struct session {
     unsigned open_count;          /* links and jobs that must finish before the session is freed */
     bool is_crowded, is_started, is_device_waiting;
     struct address address;
+    struct guest guest; /* what it holds in the host's lobby */
     struct inspector inspector;
     struct relay from_device, from_broker;
     struct heap connect; /* the CONNECT as the broker gets it, until it is sent */
@@ -74,6 +75,18 @@ uint64_t session_credential(const struct account *account);
 bool session_rebind(struct session *session);
 /* The same with everything that follows from it; false: the session has ended. */
 bool session_take_terms(struct session *session);
+
+/* guest.c: the session in the host's lobby. */
+/* Is a ban on one of the final names of its CONNECT? */
+bool session_is_banned(struct session *session, struct span username, struct span client_id);
+/* Takes its seats before the broker is dialled. */
+enum lobby_answer session_seat(struct session *session);
+void session_shaken(struct session *session);
+void session_leave(struct session *session);
+/* Is its end (`end` is set) a failure as ban_after counts them? */
+bool session_has_failed(const struct session *session);
+/* Counts it when it is, which may ban somebody. */
+void session_note_failure(struct session *session);
 
 /* relay.c */
 struct link_room relay_room(struct session *session, struct relay *relay);

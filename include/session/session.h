@@ -14,6 +14,7 @@
 #include "inspect/inspector.h"
 #include "link/link.h"
 #include "policy/meter.h"
+#include "session/lobby.h"
 #include "session/terms.h"
 
 enum session_end {
@@ -59,6 +60,7 @@ struct session_host {
     bool (*random)(void *room, size_t size);
     /* A session is gone: its descriptor counts go back. */
     void (*on_gone)(struct session_host *host, size_t listener_index, bool was_crowded);
+    struct lobby *lobby;   /* of all workers; NULL: none, in tests */
     struct session *first; /* all sessions of this worker */
     size_t count;
 };
@@ -67,6 +69,10 @@ struct session_host {
  * device is told so after its CONNECT. NULL when memory is out; the link is closed then. */
 struct session *session_begin(struct session_host *host, struct link *device, const struct address *address,
                               size_t listener_index, bool is_crowded);
+
+/* What the connection holds in the host's lobby is the session's from now on, which gives it back at its end.
+ */
+void session_keep_guest(struct session *session, const struct guest *guest);
 
 /* The one door out. */
 void session_end(struct session *session, enum session_end end);

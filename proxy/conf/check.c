@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "conf/check_rates.h"
+#include "conf/check_entry.h"
 #include "conf/rows.h"
 
 #define ID_PREFIX_MAX      50
@@ -358,6 +359,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     check_rates(conf, findings);
     check_places(conf, findings);
     check_metrics(conf, findings);
+    conf_check_entry(conf, findings);
     struct conf_origin nodelay = conf->origins[CONF_set_tcp_nodelay];
     if (nodelay.line != 0 && !conf->set_tcp_nodelay)
         findings_add(findings, FINDING_NOTICE, nodelay.file, nodelay.line,

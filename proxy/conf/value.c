@@ -225,6 +225,8 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_BACKEND: return words_read_backend(place, keyword, rest, field);
     case CONF_TYPE_ENDPOINT: return words_read_endpoint(place, keyword, rest, field);
     case CONF_TYPE_RATE: return entry_read_rate(place, row, keyword, rest, field);
+    case CONF_TYPE_NETWORKS: return entry_read_networks(place, row, keyword, rest, field);
+    case CONF_TYPE_BAN: return entry_read_ban(place, row, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
     }
     return false;
@@ -269,6 +271,9 @@ bool value_is_equal(const struct conf_row *row, const void *home_a, const void *
         return patterns_are_equal(*(struct conf_pattern *const *)a, *(struct conf_pattern *const *)b);
     if (row->type == CONF_TYPE_SECRET)
         return secret_is_equal(*(const struct conf_secret *const *)a, *(const struct conf_secret *const *)b);
+    if (row->type == CONF_TYPE_NETWORKS)
+        return entry_is_equal_networks(*(const struct conf_networks *const *)a,
+                                       *(const struct conf_networks *const *)b);
     if (row->option == CONF_log_dest &&
         !is_equal_text(((const struct conf *)home_a)->log_file, ((const struct conf *)home_b)->log_file))
         return false;
@@ -316,6 +321,9 @@ const char *value_print(const struct conf_row *row, const void *home, char *room
         return print_text(endpoint == NULL ? NULL : endpoint->text, room, room_size);
     }
     case CONF_TYPE_RATE: return rate_print(value, room, room_size);
+    case CONF_TYPE_NETWORKS:
+        return entry_print_networks(*(const struct conf_networks *const *)value, room, room_size);
+    case CONF_TYPE_BAN: return entry_print_ban(value, room, room_size);
     case CONF_TYPE_STRUCTURE: return print_text(NULL, room, room_size);
     }
     return room;

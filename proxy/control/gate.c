@@ -342,7 +342,9 @@ static bool start(struct gate *gate) {
     gate->worker_count = count_workers(conf);
     gate->crowd.of_listener = calloc(gate->generation->terms_count, sizeof(int64_t));
     gate->crowd.meters = meters_create();
-    if (gate->crowd.of_listener == NULL || gate->crowd.meters == NULL || loop_init(gate->loop, gate) < 0) {
+    gate->crowd.lobby = lobby_create();
+    if (gate->crowd.of_listener == NULL || gate->crowd.meters == NULL || gate->crowd.lobby == NULL ||
+        loop_init(gate->loop, gate) < 0) {
         log_error("The main loop cannot be made.");
         return false;
     }
@@ -373,6 +375,7 @@ static void clean_up(struct gate *gate) {
     free(gate->sockets);
     free(gate->crowd.of_listener);
     meters_destroy(gate->crowd.meters);
+    lobby_destroy(gate->crowd.lobby);
     free(gate->metrics);
 }
 

@@ -75,6 +75,22 @@ static void write_families(const struct gate *gate, FILE *out) {
             (unsigned long long)sum(gate, offsetof(struct tally, troubles) + (size_t)i * sizeof(uint64_t)));
 }
 
+static void write_lobby(const struct gate *gate, FILE *out) {
+    struct visitors_summary summary = lobby_sum_up(gate->crowd.lobby, uv_now(&gate->loop->uv));
+    write_head(out, "bans", "gauge", "Bans that last (ban_after)");
+    fprintf(out,
+            "drawbridge_bans{by=\"address\"} %zu\ndrawbridge_bans{by=\"username\"} %zu\n"
+            "drawbridge_bans{by=\"clientid\"} %zu\n",
+            summary.bans[VISITOR_ADDRESS], summary.bans[VISITOR_USERNAME], summary.bans[VISITOR_CLIENTID]);
+    write_head(
+        out, "visitors_remembered", "gauge",
+        "Addresses, usernames and client ids whose connections, rates, failures or bans are remembered");
+    fprintf(out, "drawbridge_visitors_remembered %zu\n", summary.remembered);
+    write_head(out, "handshakes_open", "gauge",
+               "TLS handshakes in progress, counted while there is a max_handshakes");
+    fprintf(out, "drawbridge_handshakes_open %lld\n", (long long)lobby_handshakes(gate->crowd.lobby));
+}
+
 static void write_program(const struct gate *gate, FILE *out) {
     write_head(out, "build_info", "gauge", "Versions in use");
     fprintf(out, "drawbridge_build_info{version=\"%s\",libuv=\"%s\",openssl=\"%s\"} 1\n", DRAWBRIDGE_VERSION,
@@ -95,6 +111,7 @@ static void write_program(const struct gate *gate, FILE *out) {
             (long long)__atomic_load_n(&gate->crowd.descriptors, __ATOMIC_RELAXED));
     write_head(out, "descriptors_limit", "gauge", "Sockets that devices and the broker may have together");
     fprintf(out, "drawbridge_descriptors_limit %lld\n", (long long)gate->crowd.descriptors_full);
+    write_lobby(gate, out);
     write_head(out, "certificate_expires_seconds", "gauge",
                "When the first certificate of a listener's chain ends, in seconds since the epoch");
     for (size_t i = 0; i < gate->generation->terms_count; i++) {

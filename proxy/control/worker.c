@@ -66,23 +66,62 @@ static enum admission enter(struct worker *worker, size_t listener_index) {
     return ADMIT_NOT;
 }
 
+static const enum metric refusal_metrics[] = {
+    [LOBBY_DENIED] = METRIC_connections_denied,
+    [LOBBY_BANNED] = METRIC_connections_banned,
+    [LOBBY_OVER_RATE] = METRIC_connections_over_rate,
+    [LOBBY_OVER_ADDRESS] = METRIC_connections_over_address,
+    [LOBBY_OVER_HANDSHAKES] = METRIC_connections_over_handshakes,
+};
+
+/* False: the connection is to be closed before anything was paid for it. Only the debug log has each, since
+ * strangers may come as often as they like; the counters have all. */
+static bool pass_lobby(struct worker *worker, size_t index, const struct address *address,
+                       struct guest *guest) {
+    const struct generation *generation = worker->host.generation;
+    const struct terms *terms = &generation->terms[index];
+    const struct lobby_rules rules = {generation->conf, terms->listener, index};
+    enum lobby_answer answer = lobby_arrive(worker->host.lobby, &rules, address, terms->tls != NULL,
+                                            uv_now(&worker->loop.uv), guest);
+    char room[ADDRESS_TEXT_SIZE];
+    if (answer == LOBBY_WELCOME)
+        return true;
+    tally_add(&worker->tally.rows[METRIC_connections_refused], 1);
+    if (answer == LOBBY_NO_MEMORY)
+        log_error("Memory is out: a connection was not taken.");
+    else
+        tally_add(&worker->tally.rows[refusal_metrics[answer]], 1);
+    log_debug("Connection from %s closed: %s.", address_print(address, room), lobby_words(answer));
+    return false;
+}
+
 static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct address *address) {
     struct worker *worker = acceptor->owner;
     struct session_host *host = &worker->host;
     size_t index = acceptor->listener_index;
+    struct guest guest;
+    if (!pass_lobby(worker, index, address, &guest)) {
+        wire_drop(wire);
+        return;
+    }
     enum admission admission = enter(worker, index);
     if (admission == ADMIT_NOT) {
         tally_add(&worker->tally.rows[METRIC_connections_refused], 1);
+        lobby_leave(host->lobby, &guest);
         wire_drop(wire);
         return;
     }
     struct tls_context *tls = host->generation->terms[index].tls;
     bool is_good = tls == NULL || wire_secure(wire, tls);
+    struct session *session = NULL;
     if (!is_good)
         wire_drop(wire);
     else
-        is_good = session_begin(host, &wire->link, address, index, admission == ADMIT_CROWDED) != NULL;
-    if (!is_good) {
+        session = session_begin(host, &wire->link, address, index, admission == ADMIT_CROWDED);
+    if (session != NULL) {
+        session_keep_guest(session, &guest);
+    } else {
+        lobby_leave(host->lobby, &guest);
         leave(worker, index, admission == ADMIT_CROWDED ? 1 : 2);
         log_error("Memory is out: a connection was not taken.");
     }
@@ -185,6 +224,7 @@ int worker_start(struct worker *worker, struct generation *generation, struct cr
         .work = host_work,
         .random = random_fill,
         .on_gone = host_on_gone,
+        .lobby = crowd->lobby,
     };
     int error = worker->acceptors == NULL || !lend_buffers(&worker->host) ? UV_ENOMEM
                                                                           : loop_init(&worker->loop, worker);

@@ -46,6 +46,20 @@ bool address_of_path(struct address *address, const char *path) {
     return true;
 }
 
+struct ip address_ip(const struct address *address) {
+    switch (address->size == 0 ? AF_UNSPEC : address->socket.any.sa_family) {
+    case AF_INET: {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->socket.storage;
+        return ip_of_bytes(IP_V4, (const uint8_t *)&v4->sin_addr);
+    }
+    case AF_INET6: {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->socket.storage;
+        return ip_of_bytes(IP_V6, v6->sin6_addr.s6_addr);
+    }
+    default: return (struct ip){.family = IP_NONE};
+    }
+}
+
 const char *address_print(const struct address *address, char *room) {
     char text[INET6_ADDRSTRLEN] = "?";
     switch (address->size == 0 ? AF_UNSPEC : address->socket.any.sa_family) {

@@ -171,6 +171,8 @@ static struct refusal judge(struct session *session, struct mqtt_connect *connec
     refusal = judge_final_client_id(session, connect);
     if (refusal.reason != 0)
         return refusal;
+    if (session_is_banned(session, connect->has_username ? connect->username : SPAN_NONE, connect->client_id))
+        return refuse(MQTT_REASON_BANNED, "its username or client id is banned");
     refusal = judge_will(terms, connect);
     if (refusal.reason != 0)
         return refusal;

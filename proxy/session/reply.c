@@ -85,7 +85,14 @@ void session_log_end(struct session *session, const char *words) {
     if (!log_is_on(kind) || (is_normal && !session->generation->conf->connection_messages))
         return;
     char address[ADDRESS_TEXT_SIZE], client[TEXT_QUOTED_SIZE], user[TEXT_QUOTED_SIZE + 8];
-    log_line(kind, "Client %s%s [%s] is gone: %s.",
+    char ip[NETWORK_TEXT_SIZE], front[NETWORK_TEXT_SIZE + 24] = "";
+    const struct ip from = address_ip(&session->address);
+    /* The address of a failure stands in front of everything that a device may choose, where no client id can
+     * forge it: etc/fail2ban/filter.d/drawbridge.conf reads it there. */
+    if (session_has_failed(session) && from.family != IP_NONE)
+        snprintf(front, sizeof front,
+                 from.family == IP_V4 ? "Failure from %s: " : "Failure from [%s]: ", ip_print(&from, ip));
+    log_line(kind, "%sClient %s%s [%s] is gone: %s.", front,
              session->client_id.size == 0 ? "(no client id)"
                                           : text_quote(client, sizeof client, heap_span(&session->client_id)),
              user_words(session, user, sizeof user), address_print(&session->address, address), words);

@@ -54,6 +54,7 @@ static void free_if_done(struct session *session) {
         session->next->previous = session->previous;
     host->count--;
     count(session, METRIC_connections_open, -1);
+    session_leave(session);
     size_t listener_index = session->listener_index;
     bool was_crowded = session->is_crowded;
     wheel_cancel(host->wheel, &session->deadline);
@@ -118,6 +119,8 @@ static void end_with_words(struct session *session, enum session_end end, const 
     if (session->is_started)
         count(session, METRIC_sessions_open, -1);
     session_log_end(session, words != NULL ? words : words_of(session, end, room, sizeof room));
+    session_note_failure(session);
+    session_shaken(session);
     session_tell(session, reason_of(session, end), told_of(session, end));
     enter(session, SESSION_ENDING);
     wheel_cancel(session->host->wheel, &session->deadline);
@@ -260,9 +263,29 @@ static void on_dialed(struct backend_call *call, int error, struct link *link) {
         on_broker_open(link);
 }
 
+static void refuse_connect(struct session *session, uint8_t reason, const char *words) {
+    char room[LOG_LINE_SIZE];
+    const struct conf_origin *by = &session->refused_by;
+    int size = snprintf(room, sizeof room, "%s: %s", ends[SESSION_END_CONNECT_REFUSED].sentence, words);
+    if (by->line != 0)
+        snprintf(room + size, sizeof room - (size_t)size, " (%s:%u)", by->file, by->line);
+    session->inspector.refused_reason = reason;
+    session->refusal = words;
+    end_with_words(session, SESSION_END_CONNECT_REFUSED, room);
+}
+
 static void dial(struct session *session) {
     if (session->is_crowded) {
         session_end(session, SESSION_END_NO_ROOM);
+        return;
+    }
+    enum lobby_answer answer = session_seat(session);
+    if (answer == LOBBY_NO_MEMORY) {
+        session_end(session, SESSION_END_NO_MEMORY);
+        return;
+    }
+    if (answer != LOBBY_WELCOME) {
+        refuse_connect(session, MQTT_REASON_QUOTA_EXCEEDED, lobby_words(answer));
         return;
     }
     enter(session, SESSION_DIALING);
@@ -353,14 +376,7 @@ void session_on_connect(struct session *session, struct mqtt_connect *connect, s
     const char *words;
     uint8_t reason;
     if (!session_admit(session, connect, packet, &needs_check, &reason, &words)) {
-        char room[LOG_LINE_SIZE];
-        const struct conf_origin *by = &session->refused_by;
-        int size = snprintf(room, sizeof room, "%s: %s", ends[SESSION_END_CONNECT_REFUSED].sentence, words);
-        if (by->line != 0)
-            snprintf(room + size, sizeof room - (size_t)size, " (%s:%u)", by->file, by->line);
-        session->inspector.refused_reason = reason;
-        session->refusal = words;
-        end_with_words(session, SESSION_END_CONNECT_REFUSED, room);
+        refuse_connect(session, reason, words);
         return;
     }
     session->is_device_waiting = true;
@@ -416,6 +432,7 @@ static void on_device_bytes(struct link *link, size_t size) {
 
 static void on_device_open(struct link *link) {
     struct session *session = link->owner;
+    session_shaken(session);
     if (link->engine != NULL) {
         count(session, METRIC_handshakes, 1);
         count(session, METRIC_handshakes_resumed, engine_is_resumed(link->engine));

@@ -24,7 +24,8 @@ def tls_context(cafile, certfile=None, keyfile=None, minimum=None, maximum=None,
 class Device:
     """`tls`: an ssl.SSLContext, or None for plain TCP."""
 
-    def __init__(self, port, tls=None, version=4, host="127.0.0.1", server_hostname=None, receive_buffer=None):
+    def __init__(self, port, tls=None, version=4, host="127.0.0.1", server_hostname=None, receive_buffer=None,
+                 source=None):
         self.version = version
         self.buffer = b""
         self.was_reset = False
@@ -33,6 +34,8 @@ class Device:
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(WAIT_S)
+        if source:
+            self.sock.bind((source, 0))  # all of 127.0.0.0/8 is ours
         self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
@@ -105,6 +108,13 @@ class Device:
                 assert self.buffer == b"", "half a packet came: %s" % self.buffer[:64].hex(" ")
                 return found
             found.append(packet)
+
+    def read_to_end_of_bytes(self, timeout=WAIT_S):
+        """Whatever comes until the program closes, be it MQTT or not."""
+        end = time.monotonic() + timeout
+        while self._receive(end - time.monotonic()):
+            assert time.monotonic() < end, "the program does not close"
+        return self.buffer
 
     def is_silent(self, seconds):
         """Nothing comes and nothing ends for so long."""

@@ -570,6 +570,7 @@ static void every_row_is_read(void **state) {
                                 ? (row->option == CONF_bind_address ? "192.0.2.1" : "9")
                             : row->type == CONF_TYPE_BACKEND  ? "other"
                             : row->type == CONF_TYPE_ENDPOINT ? "127.0.0.1:9344"
+                            : row->type == CONF_TYPE_NETWORKS ? "192.0.2.0/24"
                             : row->option == CONF_log_type    ? "debug"
                                                               : "word";
         if (row->option == CONF_include_dir)
