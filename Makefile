@@ -104,7 +104,11 @@ build/fuzz/test/fuzz/$(1): build/fuzz/test/fuzz/$(1).o $(call archives,fuzz,$(pa
 endef
 $(foreach fuzzer,$(FUZZERS),$(eval $(call FUZZ_RULES,$(fuzzer))))
 
-.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench lint format docs coverage install uninstall clean help
+build/bench/policy: build/release/test/bench/policy.o $(call archives,release,policy)
+	@mkdir -p $(dir $@)
+	$(CC) $(LDFLAGS_release) -o $@ $^ -pthread
+
+.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench bench-policy lint format docs coverage install uninstall clean help
 
 all: build/drawbridge ## the program, optimised and hardened: build/drawbridge
 
@@ -132,6 +136,9 @@ fuzz: fuzzers ## run every fuzz target for FUZZ_SECONDS (30) each
 
 bench: all ## drawbridge, haproxy and nginx side by side: CPU time per message, handshake, memory (six minutes)
 	scripts/bench
+
+bench-policy: build/bench/policy ## load time of ACL files and nanoseconds per decision
+	build/bench/policy
 
 lint: ## format, floors, static checks, stale generated files
 	scripts/lint
@@ -165,6 +172,6 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 -include $(shell find build/release build/asan build/tsan build/coverage build/fuzz -type f -name '*.d' 2>/dev/null)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "conf/document.h"
+#include "control/explain.h"
 #include "control/gate.h"
 #include "control/passwd.h"
 
@@ -15,6 +16,7 @@ static void print_help(FILE *out) {
             "Usage:\n"
             "  drawbridge [-c FILE] [-v]              run in the foreground, log to stderr\n"
             "  drawbridge [-c FILE] -t                check the configuration: status 0 or 1\n"
+            "  drawbridge [-c FILE] explain ...       may a device do that, and which line says so?\n"
             "  drawbridge passwd [-c] [-b] FILE USER [PASSWORD]\n"
             "  drawbridge passwd -D FILE USER         write or delete a user of a password_file\n"
             "  drawbridge healthcheck ADDRESS:PORT    is the drawbridge with this metrics_listener ready?\n"
@@ -56,6 +58,8 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
             path = argv[++i];
+        } else if (strcmp(argv[i], "explain") == 0) {
+            return explain_main(path, argc - i, argv + i);
         } else if (strcmp(argv[i], "-t") == 0 || strcmp(argv[i], "--test-config") == 0) {
             is_test = true;
         } else if (strcmp(argv[i], "-v") == 0) {

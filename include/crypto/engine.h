@@ -11,6 +11,7 @@
 
 #include "base/span.h"
 #include "crypto/context.h"
+#include "policy/facts.h"
 
 struct engine;
 
@@ -90,5 +91,15 @@ bool engine_peer_has_certificate(const struct engine *engine);
 bool engine_peer_common_name(const struct engine *engine, char *room, size_t room_size, size_t *size);
 /* RFC 2253 order, as mosquitto's use_subject_as_username. */
 bool engine_peer_subject(const struct engine *engine, char *room, size_t room_size, size_t *size);
+/* What rules may speak of, borrowed as long as the engine lives; NULL without a verified certificate. At most
+ * PEER_NAMES_MAX SANs and as many OUs are kept, the first ones. */
+#define PEER_NAMES_MAX 16
+const struct facts *engine_peer_facts(const struct engine *engine);
+
+/* For rehearsals, without any handshake: takes the certificate at the start of `pem` (its chain may follow)
+ * for the peer's, if the context of the engine would verify it. NULL when it did, else why not, a static
+ * text.
+ */
+const char *engine_pretend(struct engine *engine, struct span pem);
 
 #endif

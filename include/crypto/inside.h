@@ -23,11 +23,12 @@ struct tls_context {
  * the ClientHello in it. */
 #define HELLO_LOOK_SIZE 9
 
-/* The identity in a verified certificate, kept apart from it: `text` holds the common name, a NUL, the
- * subject, a NUL. A name that is missing or refused has size 0. */
+/* The identity in a verified certificate, kept apart from it: one piece of memory for `facts` with its spans,
+ * the subject and all texts, each with a NUL behind it. A name that is missing or refused has size 0. */
 struct identity {
-    size_t name_size, subject_size;
-    char text[];
+    struct facts facts;
+    struct span subject;
+    struct span names[]; /* the SANs, then the OUs; the texts stand behind */
 };
 
 struct engine {
@@ -56,5 +57,7 @@ enum tls_trouble trouble_of(const SSL *ssl);
 
 /* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
 struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);
+/* The same of a certificate at hand; NULL when memory is out. */
+struct identity *peer_identity_of(X509 *certificate);
 
 #endif

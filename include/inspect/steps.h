@@ -61,6 +61,11 @@ bool step_auth_is_right(struct inspector *inspector, enum mqtt_direction directi
 /* connack.c: the CONNACK, with our limits put in. */
 enum inspect_result step_connack(struct inspector *inspector, struct inspect_bytes *bytes,
                                  const struct mqtt_frame *frame);
+/* What the rules say about a filter of a SUBSCRIBE. With `acl_subscribe silent` it passes as in mosquitto,
+ * but for sessions with `subscribe` rules: what these keep out might well be readable. */
+struct verdict step_judge_filter(const struct inspector *inspector, struct span filter);
+/* The QoS to which a subscription is lowered. */
+uint8_t step_filter_max_qos(const struct inspector *inspector, const struct verdict *verdict);
 
 void step_tell_refusal(struct inspector *inspector, enum mqtt_type type, enum mqtt_direction direction,
                        struct span topic, struct verdict verdict);

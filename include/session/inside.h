@@ -19,8 +19,9 @@ struct relay {
     struct heap owed; /* words of ours for this way's receiver, behind the packet in progress */
 };
 
-struct check;  /* a password job */
-struct pacing; /* pacing.c: the rates of a session that has any */
+struct check;   /* a password job */
+struct denials; /* what of refusals is in the log and what is only counted */
+struct pacing;  /* pacing.c: the rates of a session that has any */
 
 struct session {
     enum session_state state;
@@ -41,6 +42,7 @@ struct session {
     bool has_username;
     uint64_t credential; /* digest of the account that let the device in; 0: none did */
     struct check *check;
+    struct denials *denials; /* NULL before the first refusal */
     struct backend_call call;
     struct deadline deadline;
     struct pacing *pacing;    /* NULL: no rate */
@@ -122,7 +124,18 @@ void session_on_goodbye(struct session *session, struct relay *relay);
  * the Reason String of version 5, where the device wants one and has room for it. */
 void session_tell(struct session *session, uint8_t reason, const char *words);
 void session_log_end(struct session *session, const char *words);
+/* ", u'name'" or nothing. */
+const char *session_user_words(const struct session *session, char *room, size_t size);
 void session_log_start(struct session *session);
 void session_on_refused(void *owner, const struct inspect_refusal *refusal);
+
+/* denials.c: refusals in the log: each at once when it is new, then counted, and the count told once a minute
+ * and at the session's end. */
+#define DENIALS_WINDOW_MS 60000
+/* Different refusals that are kept apart; the rest of a minute is one number. */
+#define DENIALS_KEPT_MAX 4
+void denials_note(struct session *session, const struct inspect_refusal *refusal);
+/* Tells what was only counted so far; for good. */
+void denials_end(struct session *session);
 
 #endif

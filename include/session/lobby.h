@@ -36,7 +36,8 @@ struct lobby_rules {
 
 enum lobby_answer {
     LOBBY_WELCOME,
-    LOBBY_DENIED,          /* allow_from, deny_from */
+    LOBBY_DENIED,          /* deny_from */
+    LOBBY_NOT_ALLOWED,     /* allow_from */
     LOBBY_BANNED,          /* ban_after */
     LOBBY_OVER_RATE,       /* connection_rate */
     LOBBY_OVER_ADDRESS,    /* max_connections_per_address */

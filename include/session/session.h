@@ -60,7 +60,10 @@ struct session_host {
     bool (*random)(void *room, size_t size);
     /* A session is gone: its descriptor counts go back. */
     void (*on_gone)(struct session_host *host, size_t listener_index, bool was_crowded);
-    struct lobby *lobby;   /* of all workers; NULL: none, in tests */
+    struct lobby *lobby; /* of all workers; NULL: none, in tests */
+    /* For who wants to hear what is refused and why a session ends; NULL: nobody does. */
+    void (*on_refused)(struct session_host *host, const struct inspect_refusal *refusal);
+    void (*on_end)(struct session_host *host, enum session_end end, const char *words);
     struct session *first; /* all sessions of this worker */
     size_t count;
 };

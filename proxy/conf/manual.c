@@ -146,6 +146,8 @@ void manual_write_conf(FILE *out) {
 static const char *const program_page[] = {
     ".SH NAME\ndrawbridge \\- an MQTT proxy that ends TLS and keeps the rules",
     ".SH SYNOPSIS\n\\fBdrawbridge\\fR [\\fB\\-c\\fR \\fIFILE\\fR] [\\fB\\-v\\fR] [\\fB\\-t\\fR]\n.br\n"
+    "\\fBdrawbridge\\fR [\\fB\\-c\\fR \\fIFILE\\fR] \\fBexplain\\fR [\\fIOPTIONS\\fR] "
+    "\\fBpublish\\fR|\\fBsubscribe\\fR|\\fBdeliver\\fR|\\fBconnect\\fR [\\fITOPIC\\fR]\n.br\n"
     "\\fBdrawbridge passwd\\fR [\\fB\\-c\\fR] [\\fB\\-b\\fR] \\fIFILE\\fR \\fIUSER\\fR "
     "[\\fIPASSWORD\\fR]\n.br\n"
     "\\fBdrawbridge passwd \\-D\\fR \\fIFILE\\fR \\fIUSER\\fR",
@@ -170,6 +172,26 @@ static const char *const program_page[] = {
     ".TP\n\\fB\\-b\\fR\nTakes the password from the command line, where other users of the machine can see "
     "it.",
     ".TP\n\\fB\\-D\\fR\nRemoves the user.",
+    ".SH EXPLAIN\n\\fBdrawbridge explain\\fR prints whether a device may do something, and the file and line "
+    "of the "
+    "rule or option that decides. Real packets go through the code that judges live ones, so whatever is "
+    "judged live is "
+    "judged here; only passwords are taken as right.",
+    ".TP\n\\fBpublish\\fR, \\fBdeliver\\fR \\fITOPIC\\fR\nMay the device write to the topic? May it get a "
+    "message from there?",
+    ".TP\n\\fBsubscribe\\fR \\fIFILTER\\fR\nMay it subscribe? A QoS that is lowered is told.",
+    ".TP\n\\fBconnect\\fR [\\fITOPIC\\fR]\nMay it connect? With a topic: may it leave a will there?",
+    ".TP\n\\fB\\-\\-user\\fR \\fIUSER\\fR, \\fB\\-\\-clientid\\fR \\fIID\\fR, \\fB\\-\\-cert\\fR "
+    "\\fIFILE\\fR\nWho it is. The "
+    "certificate, in PEM, is verified as in a handshake.",
+    ".TP\n\\fB\\-\\-qos\\fR \\fI0|1|2\\fR, \\fB\\-\\-retain\\fR, \\fB\\-\\-mqtt\\fR \\fI3|4|5\\fR\nOf the "
+    "packet; the version is the "
+    "newest that the listener accepts.",
+    ".TP\n\\fB\\-\\-listener\\fR \\fIPORT\\fR, \\fB\\-\\-address\\fR \\fIADDRESS\\fR\nWhere it connects, and "
+    "from where. A topic of "
+    "\\- reads topics from standard input, one per line, and answers each. The exit status is 0 for allow, 1 "
+    "for refuse (of any), 2 when "
+    "the question or the configuration is wrong.",
     ".SH SIGNALS",
     ".TP\n\\fBSIGHUP\\fR\nReads the configuration again, with certificates, passwords and rules. When "
     "anything is wrong "

@@ -68,6 +68,7 @@ static enum admission enter(struct worker *worker, size_t listener_index) {
 
 static const enum metric refusal_metrics[] = {
     [LOBBY_DENIED] = METRIC_connections_denied,
+    [LOBBY_NOT_ALLOWED] = METRIC_connections_denied,
     [LOBBY_BANNED] = METRIC_connections_banned,
     [LOBBY_OVER_RATE] = METRIC_connections_over_rate,
     [LOBBY_OVER_ADDRESS] = METRIC_connections_over_address,

@@ -68,7 +68,7 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
         return step_wrong(inspector, VIOLATION_RETAIN_NOT_SUPPORTED);
     if (inspector->pace != NULL && !pace_publish(inspector, bytes, frame, &publish, &result))
         return result;
-    struct verdict verdict = acl_may_write(&inspector->acl, publish.topic);
+    struct verdict verdict = acl_may_publish(&inspector->acl, publish.topic, publish.qos, publish.retain);
     uint8_t reason = MQTT_REASON_NOT_AUTHORIZED;
     uint32_t size_limit = inspector->limits.message_size_limit;
     if (verdict.is_allowed && size_limit != 0 && publish.payload_size > size_limit) {
@@ -98,17 +98,17 @@ static struct judged_filters judge_filters(struct inspector *inspector, const st
     struct mqtt_subscribe_entry entry;
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
         uint8_t code = MQTT_REASON_NOT_AUTHORIZED;
-        struct verdict verdict = {.is_allowed = true};
+        struct verdict verdict = {.is_allowed = false};
         struct span filter = mount_filter(inspector, bytes, entry.filter);
         if (filter.size == 0) {
-            verdict = (struct verdict){.words = "behind mount_point it is no topic filter any more"};
+            verdict.words = "behind mount_point it is no topic filter any more";
             code = MQTT_REASON_TOPIC_FILTER_INVALID;
             tally_add(&inspector->tally->rows[METRIC_mount_point_refused], 1);
             filter = entry.filter;
-        } else if (!inspector->limits.is_subscribe_silent) {
-            verdict = acl_may_subscribe(&inspector->acl, filter);
+        } else {
+            verdict = step_judge_filter(inspector, filter);
         }
-        if ((entry.options & 3) > inspector->limits.max_qos)
+        if ((entry.options & 3) > step_filter_max_qos(inspector, &verdict))
             judged.is_lowered = true;
         merge->codes[i] = verdict.is_allowed                     ? MERGE_OPEN
                           : inspector->version == MQTT_VERSION_5 ? code
@@ -135,11 +135,15 @@ static struct span smaller_subscribe(const struct inspector *inspector, const st
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
         if (merge->codes[i] != MERGE_OPEN)
             continue;
-        uint8_t qos = entry.options & 3;
-        uint8_t options = qos > inspector->limits.max_qos
-                              ? (uint8_t)((entry.options & ~3u) | inspector->limits.max_qos)
-                              : entry.options;
+        size_t before = writer_size(&body);
         mount_write_filter(&body, inspector, entry.filter);
+        if (body.is_full)
+            return SPAN_NONE;
+        struct span filter = span_after(writer_span(&body), before + 2);
+        struct verdict verdict = step_judge_filter(inspector, filter);
+        uint8_t max_qos = step_filter_max_qos(inspector, &verdict);
+        uint8_t options =
+            (entry.options & 3) > max_qos ? (uint8_t)((entry.options & ~3u) | max_qos) : entry.options;
         writer_u8(&body, options);
     }
     return step_with_header(&body, frame);

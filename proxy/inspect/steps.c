@@ -379,6 +379,18 @@ bool step_auth_is_right(struct inspector *inspector, enum mqtt_direction directi
     return violation == VIOLATION_NONE;
 }
 
+struct verdict step_judge_filter(const struct inspector *inspector, struct span filter) {
+    struct verdict verdict = acl_may_subscribe(&inspector->acl, filter);
+    if (inspector->limits.is_subscribe_silent && !inspector->acl.has_subscribe_rules)
+        verdict.is_allowed = true;
+    return verdict;
+}
+
+uint8_t step_filter_max_qos(const struct inspector *inspector, const struct verdict *verdict) {
+    uint8_t max_qos = verdict_max_qos(verdict);
+    return max_qos < inspector->limits.max_qos ? max_qos : inspector->limits.max_qos;
+}
+
 void step_tell_refusal(struct inspector *inspector, enum mqtt_type type, enum mqtt_direction direction,
                        struct span topic, struct verdict verdict) {
     if (inspector->on_refused != NULL)

@@ -196,7 +196,8 @@ static void judge_will_topic(struct session *session, struct mqtt_connect *conne
     struct inspector *inspector = &session->inspector;
     if (!connect->has_will)
         return;
-    struct verdict verdict = acl_may_write(&inspector->acl, connect->will_topic);
+    struct verdict verdict =
+        acl_may_publish(&inspector->acl, connect->will_topic, connect->will_qos, connect->will_retain);
     uint32_t limit = inspector->limits.message_size_limit;
     if (verdict.is_allowed && limit != 0 && connect->will_payload.size > limit)
         verdict = (struct verdict){.words = "the will is larger than message_size_limit"};
@@ -230,6 +231,12 @@ static struct refusal take_mount_point(struct session *session, struct mqtt_conn
     return ADMITTED;
 }
 
+/* Borrowed from the engine, which lives as long as the device's link can bring anything to judge. */
+static const struct facts *device_facts(const struct session *session) {
+    const struct engine *engine = session->device->engine;
+    return engine == NULL ? NULL : engine_peer_facts(engine);
+}
+
 bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,
                    bool *needs_check, uint8_t *reason, const char **words) {
     bool is_changed = false, is_nameless = connect->client_id.size == 0;
@@ -245,7 +252,7 @@ bool session_admit(struct session *session, struct mqtt_connect *connect, struct
         refusal = refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
     if (refusal.reason == 0) {
         struct acl_identity identity = {session->has_username, heap_span(&session->username),
-                                        heap_span(&session->client_id)};
+                                        heap_span(&session->client_id), device_facts(session)};
         acl_bind(&session->inspector.acl, session_terms(session)->acl, identity);
         refusal = take_mount_point(session, connect, &is_changed);
     }

@@ -35,7 +35,8 @@ void lobby_destroy(struct lobby *lobby) {
 const char *lobby_words(enum lobby_answer answer) {
     switch (answer) {
     case LOBBY_WELCOME: return "it is welcome";
-    case LOBBY_DENIED: return "allow_from and deny_from do not let its address in";
+    case LOBBY_DENIED: return "its address is in deny_from";
+    case LOBBY_NOT_ALLOWED: return "its address is not in allow_from";
     case LOBBY_BANNED: return "its address is banned";
     case LOBBY_OVER_RATE: return "its address is above connection_rate";
     case LOBBY_OVER_ADDRESS: return "its address is above max_connections_per_address";
@@ -85,11 +86,11 @@ static bool is_listed(const struct conf_networks *networks, const struct ip *ip)
     return false;
 }
 
-static bool may_come_from(const struct conf_listener *listener, const struct ip *ip) {
+static enum lobby_answer judge_network(const struct conf_listener *listener, const struct ip *ip) {
     if (is_listed(listener->deny_from, ip))
-        return false;
+        return LOBBY_DENIED;
     bool is_limited = listener->allow_from != NULL && listener->allow_from->count != 0;
-    return !is_limited || is_listed(listener->allow_from, ip);
+    return !is_limited || is_listed(listener->allow_from, ip) ? LOBBY_WELCOME : LOBBY_NOT_ALLOWED;
 }
 
 /* One more than the limit may come as far as its CONNECT, so that a device whose last connection is dying
@@ -132,8 +133,9 @@ enum lobby_answer lobby_arrive(struct lobby *lobby, const struct lobby_rules *ru
     *guest = (struct guest){.ip = address_ip(address)};
     enum lobby_answer answer = LOBBY_WELCOME;
     if (guest->ip.family != IP_NONE)
-        answer = may_come_from(rules->listener, &guest->ip) ? judge_address(lobby, rules, guest, now_ms)
-                                                            : LOBBY_DENIED;
+        answer = judge_network(rules->listener, &guest->ip);
+    if (guest->ip.family != IP_NONE && answer == LOBBY_WELCOME)
+        answer = judge_address(lobby, rules, guest, now_ms);
     int64_t most = rules->conf->max_handshakes;
     if (answer == LOBBY_WELCOME && wants_tls && most != 0) {
         guest->is_shaking = true;

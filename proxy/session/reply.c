@@ -53,8 +53,7 @@ void session_tell(struct session *session, uint8_t reason, const char *words) {
     (void)link_write(device, pieces, 2); /* it ends anyway */
 }
 
-/* "u'name' " or nothing. */
-static const char *user_words(const struct session *session, char *room, size_t size) {
+const char *session_user_words(const struct session *session, char *room, size_t size) {
     char quoted[TEXT_QUOTED_SIZE];
     if (!session->has_username)
         return "";
@@ -70,7 +69,7 @@ void session_log_start(struct session *session) {
     log_notice(
         "New client connected from %s as %s (p%d, k%u%s%s%s).", address_print(&session->address, address),
         text_quote(client, sizeof client, heap_span(&session->client_id)), session->inspector.version,
-        session->inspector.keep_alive_s, user_words(session, user, sizeof user),
+        session->inspector.keep_alive_s, session_user_words(session, user, sizeof user),
         device->engine == NULL ? "" : ", ", device->engine == NULL ? "" : engine_version(device->engine));
 }
 
@@ -95,22 +94,13 @@ void session_log_end(struct session *session, const char *words) {
     log_line(kind, "%sClient %s%s [%s] is gone: %s.", front,
              session->client_id.size == 0 ? "(no client id)"
                                           : text_quote(client, sizeof client, heap_span(&session->client_id)),
-             user_words(session, user, sizeof user), address_print(&session->address, address), words);
+             session_user_words(session, user, sizeof user), address_print(&session->address, address),
+             words);
 }
 
 void session_on_refused(void *owner, const struct inspect_refusal *refusal) {
     struct session *session = owner;
-    /* A device may do this as often as it likes: only the debug log has every case; the counters have all. */
-    if (!log_is_on(LOG_KIND_DEBUG))
-        return;
-    char address[ADDRESS_TEXT_SIZE], client[TEXT_QUOTED_SIZE], topic[TEXT_QUOTED_SIZE];
-    bool is_delivery = refusal->direction == MQTT_TO_DEVICE;
-    log_debug("Denied %s %s '%s', client %s [%s]: %s%s%s:%u",
-              is_delivery ? "delivery of" : mqtt_type_name(refusal->type), is_delivery ? "PUBLISH" : "to",
-              text_quote(topic, sizeof topic, refusal->topic),
-              text_quote(client, sizeof client, heap_span(&session->client_id)),
-              address_print(&session->address, address),
-              refusal->verdict.words == NULL ? "" : refusal->verdict.words,
-              refusal->verdict.file == NULL ? "" : " ",
-              refusal->verdict.file == NULL ? "no rule" : refusal->verdict.file, refusal->verdict.line);
+    if (session->host->on_refused != NULL)
+        session->host->on_refused(session->host, refusal);
+    denials_note(session, refusal);
 }

@@ -118,9 +118,13 @@ static void end_with_words(struct session *session, enum session_end end, const 
         count(session, METRIC_connects_refused, 1);
     if (session->is_started)
         count(session, METRIC_sessions_open, -1);
-    session_log_end(session, words != NULL ? words : words_of(session, end, room, sizeof room));
+    words = words != NULL ? words : words_of(session, end, room, sizeof room);
+    denials_end(session);
+    session_log_end(session, words);
     session_note_failure(session);
     session_shaken(session);
+    if (session->host->on_end != NULL)
+        session->host->on_end(session->host, end, words);
     session_tell(session, reason_of(session, end), told_of(session, end));
     enter(session, SESSION_ENDING);
     wheel_cancel(session->host->wheel, &session->deadline);

@@ -36,7 +36,8 @@ static const struct acl_case acl_cases[] = {
     {"topic readwrite a\n", 0, "c", 'w', "a", true, 1},
     {"topic deny a\n", 0, "c", 'r', "a", false, 1},
     {"topic deny a\n", 0, "c", 'w', "a", false, 1},
-    {"topic deny a\n", 0, "c", 's', "a", false, 0}, /* no grant at all: the deny had nothing to take */
+    {"topic deny a\n", 0, "c", 's', "a", false, 1},
+    {"topic deny a\n", 0, "c", 's', "+", false, 0}, /* no grant at all: the deny had nothing to take */
     /* The rest of the line is the topic; an access word alone is a topic. */
     {"topic read two words/and more\n", 0, "c", 'r', "two words/and more", true, 1},
     {"topic  read    spaced \t \r\n", 0, "c", 'r', "spaced", true, 1},

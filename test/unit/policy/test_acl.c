@@ -37,7 +37,8 @@ static void test_every_sentence(void **state) {
                 fail_msg("case %zu: %s", i, findings.first->text);
         }
         if (one->text == NULL || acl != NULL) {
-            struct acl_identity identity = {one->username != NULL, text(one->username), text(one->client_id)};
+            struct acl_identity identity = {one->username != NULL, text(one->username), text(one->client_id),
+                                            NULL};
             struct acl_binding binding;
             acl_bind(&binding, acl, identity);
             /* A copy of the exact size, so that the sanitizer sees every byte read too far. */
@@ -77,14 +78,16 @@ static const struct fault faults[] = {
     {"topic\n", 0, "f:1: \"topic\" wants a topic behind it"},
     {"pattern  \n", 0, "f:1: \"pattern\" wants a topic behind it"},
     {"topic a\ntopic some words\n", 0,
-     "f:2: \"some\" is no access, only read, write, readwrite and deny are (and a topic that holds a space "
-     "needs one in front)"},
+     "f:2: \"some\" is no access, only read, write, readwrite, deny and subscribe are (and a topic "
+     "that holds a space needs one in front)"},
     {"topic Read a\n", 0,
-     "f:1: \"Read\" is no access, only read, write, readwrite and deny are (and a topic that holds a space "
-     "needs one in front)"},
-    {"topic a\nallow b\n", 0, "f:2: a line begins with topic, pattern, user or #, not with \"allow\""},
-    {"Topic a\n", 0, "f:1: a line begins with topic, pattern, user or #, not with \"Topic\""},
-    {"topic a\n # no comment\n", 0, "f:2: a line begins with topic, pattern, user or #, not with \"#\""},
+     "f:1: \"Read\" is no access, only read, write, readwrite, deny and subscribe are (and a topic "
+     "that holds a space needs one in front)"},
+    {"topic a\nallow b\n", 0,
+     "f:2: a line begins with topic, pattern, user, group, member or #, not with \"allow\""},
+    {"Topic a\n", 0, "f:1: a line begins with topic, pattern, user, group, member or #, not with \"Topic\""},
+    {"topic a\n # no comment\n", 0,
+     "f:2: a line begins with topic, pattern, user, group, member or #, not with \"#\""},
     {"topic\tread a\n", 0, "f:1: \"topic\\x09read\": words are separated by spaces, not by tabs"},
     {"topic a/#/b\n", 0, "f:1: \"a/#/b\" is no valid topic filter"},
     {"topic a#\n", 0, "f:1: \"a#\" is no valid topic filter"},
@@ -95,7 +98,7 @@ static const struct fault faults[] = {
     {"topic a\0b\n", 10, "f:1: this line holds a NUL byte"},
     {"user u\0v\ntopic a\n", 17, "f:1: this line holds a NUL byte"},
     {"\xef\xbb\xbftopic a\n", 0,
-     "f:1: a line begins with topic, pattern, user or #, not with \"\\xEF\\xBB\\xBFtopic\""},
+     "f:1: a line begins with topic, pattern, user, group, member or #, not with \"\\xEF\\xBB\\xBFtopic\""},
 };
 
 static void test_faults_are_errors(void **state) {
@@ -166,7 +169,7 @@ static void test_many_users_and_rules(void **state) {
         sprintf(own, "t/%d/x", i);
         sprintf(other, "t/%d/x", (i + 1) % USERS);
         struct acl_binding binding;
-        acl_bind(&binding, acl, (struct acl_identity){true, text(name), text("c")});
+        acl_bind(&binding, acl, (struct acl_identity){true, text(name), text("c"), NULL});
         struct verdict verdict = acl_may_read(&binding, text(own));
         assert_true(verdict.is_allowed);
         assert_int_equal(verdict.line, 2 * i + 2);
@@ -235,18 +238,24 @@ static void random_filter(char *room, const char *const *words, uint32_t word_co
     }
 }
 
-static size_t random_rules(char *room) {
+/* Room for the rules below. */
+#define RULES_SIZE 8192
+
+/* Long ones get an index; some have groups. */
+static size_t random_rules(char *room, bool is_long) {
     static const char *const access[] = {"read", "write", "deny", "deny", "read"};
+    static const char *const sections[] = {"user u\n", "user u\n", "group g\n", "group h\nmember v u\n",
+                                           "group g\nmember u u\n"};
     size_t size = 0;
-    uint32_t count = 1 + random_below(6);
+    uint32_t count = 1 + random_below(is_long ? 120 : 6);
     for (uint32_t i = 0; i < count; i++) {
         char filter[64];
         bool is_pattern = random_below(2) == 0;
         random_filter(filter, rule_words, is_pattern ? 6 : 4);
-        if (random_below(4) == 0)
-            size += (size_t)sprintf(room + size, "user u\n");
+        if (random_below(is_long ? 30 : 4) == 0)
+            size += (size_t)sprintf(room + size, "%s", sections[random_below(5)]);
         size += (size_t)sprintf(room + size, "%s %s %s\n", is_pattern ? "pattern" : "topic",
-                                access[random_below(5)], filter);
+                                access[is_long && random_below(3) != 0 ? 0 : random_below(5)], filter);
     }
     return size;
 }
@@ -295,11 +304,12 @@ static void test_subscribe_is_exact(void **state) {
             collect_topics();
         }
         const struct acl_identity identities[] = {
-            {false, SPAN_NONE, text(word)}, {true, text("u"), text(word)}, {true, text("u"), text("$")},
-            {true, text("u"), SPAN_NONE},   {true, text(word), text("+")}, {true, text(word), text("a/")},
+            {false, SPAN_NONE, text(word), NULL}, {true, text("u"), text(word), NULL},
+            {true, text("u"), text("$"), NULL},   {true, text("u"), SPAN_NONE, NULL},
+            {true, text(word), text("+"), NULL},  {true, text(word), text("a/"), NULL},
         };
-        char rules[1024] = "";
-        random_rules(rules);
+        char rules[RULES_SIZE] = "";
+        random_rules(rules, false);
         struct arena *arena = arena_create();
         struct findings findings;
         findings_init(&findings);
@@ -338,22 +348,50 @@ static bool slow_match(const char *filter, bool is_pattern, const struct acl_ide
     return mqtt_topic_matches(text(changed), text(topic));
 }
 
+/* Which list a line belongs to: 'u' the asker's own, 'g' and 'h' the groups, 'p' the patterns of all, 'x'
+ * somebody else's. */
+static char section_of(char before, const char *line, const struct acl_identity *identity) {
+    char keyword[16], name[64];
+    sscanf(line, "%15s %63s", keyword, name);
+    if (keyword[0] == 'g')
+        return name[0];
+    if (keyword[0] == 'u')
+        return identity->has_username && span_is_text(identity->username, name) ? 'u' : 'x';
+    return before;
+}
+
+static const char *next_line(const char *line) {
+    return strchr(line, '\n') + 1;
+}
+
+static bool slow_is_member(const char *rules, char group, const struct acl_identity *identity) {
+    char section = 'x';
+    for (const char *line = rules; *line != '\0'; line = next_line(line)) {
+        section = section_of(section, line, identity);
+        /* All members there are: v and u. */
+        if (section == group && line[0] == 'm' && identity->has_username &&
+            span_is_text(identity->username, "u"))
+            return true;
+    }
+    return false;
+}
+
 /* 1 granted, 0 denied, -1 nothing said. */
-static int slow_pass(const char *rules, bool wants_patterns, bool wants_denies,
-                     const struct acl_identity *identity, char access, const char *topic) {
+static int slow_pass(const char *rules, char wanted, bool wants_denies, const struct acl_identity *identity,
+                     char access, const char *topic, bool *has_patterns) {
     int said = -1;
-    bool is_mine = !identity->has_username;
-    for (const char *line = rules; *line != '\0'; line = strchr(line, '\n') + 1) {
+    char section = identity->has_username ? 'x' : 'u';
+    for (const char *line = rules; *line != '\0'; line = next_line(line)) {
         char keyword[16], second[16], filter[64];
         sscanf(line, "%15s %15s %63s", keyword, second, filter);
-        if (keyword[0] == 'u') {
-            is_mine = identity->has_username && span_is_text(identity->username, second);
+        section = section_of(section, line, identity);
+        if (keyword[0] != 't' && keyword[0] != 'p')
             continue;
-        }
         bool is_pattern = keyword[0] == 'p', is_deny = second[0] == 'd';
-        if (is_pattern != wants_patterns || is_deny != wants_denies || (!is_pattern && !is_mine))
-            continue;
-        if (!is_deny && second[0] != access)
+        char place = is_pattern && section != 'g' && section != 'h' ? 'p' : section;
+        if (place == wanted && is_pattern)
+            *has_patterns = true;
+        if (place != wanted || is_deny != wants_denies || (!is_deny && second[0] != access))
             continue;
         if (is_pattern && !identity->has_username && strstr(filter, "%u") != NULL)
             continue;
@@ -364,16 +402,22 @@ static int slow_pass(const char *rules, bool wants_patterns, bool wants_denies,
 }
 
 static bool slow_may(const char *rules, const struct acl_identity *identity, char access, const char *topic) {
-    int said = slow_pass(rules, false, true, identity, access, topic);
-    if (said == -1)
-        said = slow_pass(rules, false, false, identity, access, topic);
-    if (said == -1 && (span_has_byte(identity->client_id, '+') || span_has_byte(identity->username, '+')))
-        return false;
-    if (said == -1)
-        said = slow_pass(rules, true, true, identity, access, topic);
-    if (said == -1)
-        said = slow_pass(rules, true, false, identity, access, topic);
-    return said == 1;
+    bool is_odd = span_has_byte(identity->client_id, '+') || span_has_byte(identity->username, '+');
+    const char *g = strstr(rules, "group g\n"), *h = strstr(rules, "group h\n");
+    const char *order = h == NULL || (g != NULL && g < h) ? "ughp" : "uhgp";
+    for (; *order != '\0'; order++) {
+        bool is_group = *order == 'g' || *order == 'h', has_patterns = false;
+        if (is_group && !slow_is_member(rules, *order, identity))
+            continue;
+        int denied = slow_pass(rules, *order, true, identity, access, topic, &has_patterns);
+        if (is_odd && has_patterns)
+            return false;
+        if (denied != -1)
+            return false;
+        if (slow_pass(rules, *order, false, identity, access, topic, &has_patterns) == 1)
+            return true;
+    }
+    return false;
 }
 
 static void test_walk_like_the_reference(void **state) {
@@ -384,15 +428,15 @@ static void test_walk_like_the_reference(void **state) {
             collect_topics();
         }
         const char *const names[] = {word, "u", "$", "", "+", "a/"};
-        char rules[1024] = "";
-        random_rules(rules);
+        char rules[RULES_SIZE] = "";
+        random_rules(rules, round % 2 == 0);
         struct arena *arena = arena_create();
         struct findings findings;
         findings_init(&findings);
         struct acl *acl = acl_compile(arena, "f", text(rules), &findings);
         assert_non_null(acl);
         const char *username = random_below(3) == 0 ? NULL : names[random_below(6)];
-        struct acl_identity identity = {username != NULL, text(username), text(names[random_below(6)])};
+        struct acl_identity identity = {username != NULL, text(username), text(names[random_below(6)]), NULL};
         struct acl_binding binding;
         acl_bind(&binding, acl, identity);
         identity.has_username = username != NULL && username[0] != '\0';

@@ -75,12 +75,12 @@ static void lists_decide_first(void **state) {
         enum lobby_answer answers[2];
     } rows[] = {{"192.0.2.7", {LOBBY_WELCOME, LOBBY_OVER_RATE}},
                 {"192.0.2.13", {LOBBY_DENIED, LOBBY_DENIED}},
-                {"198.51.100.1", {LOBBY_DENIED, LOBBY_WELCOME}},
+                {"198.51.100.1", {LOBBY_NOT_ALLOWED, LOBBY_WELCOME}},
                 {"::ffff:192.0.2.13", {LOBBY_DENIED, LOBBY_DENIED}},
                 {"::ffff:127.0.0.1", {LOBBY_WELCOME, LOBBY_OVER_RATE}},
                 {"2001:db8::1", {LOBBY_WELCOME, LOBBY_OVER_RATE}},
                 {"2001:db8:1::1", {LOBBY_DENIED, LOBBY_DENIED}},
-                {"2001:db9::1", {LOBBY_DENIED, LOBBY_WELCOME}},
+                {"2001:db9::1", {LOBBY_NOT_ALLOWED, LOBBY_WELCOME}},
                 {"/run/unix.sock", {LOBBY_WELCOME, LOBBY_WELCOME}}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (size_t index = 0; index < 2; index++) {
