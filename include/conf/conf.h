@@ -59,6 +59,7 @@ enum conf_rate_action {
     CONF_RATE_ACTION_REFUSE,
     CONF_RATE_ACTION_DISCONNECT
 };
+enum conf_retain_policy { CONF_RETAIN_ALLOW, CONF_RETAIN_STRIP, CONF_RETAIN_REFUSE };
 enum conf_deny_publish { CONF_DENY_PUBLISH_ACK, CONF_DENY_PUBLISH_DISCONNECT };
 
 enum conf_wills { CONF_WILLS_ALLOW, CONF_WILLS_DENY };

@@ -13,15 +13,19 @@
 #include "base/writer.h"
 #include "inspect/alias.h"
 #include "inspect/inflight.h"
+#include "inspect/subscriptions.h"
 #include "inspect/tally.h"
 #include "inspect/window.h"
 #include "mqtt/connect.h"
 #include "mqtt/frame.h"
 #include "policy/acl.h"
+#include "policy/topics.h"
 
 /* CONNECT, SUBSCRIBE, UNSUBSCRIBE, AUTH, the acknowledgements and the head of a PUBLISH are held until they
  * are whole; their bound. */
 #define INSPECT_HELD_MAX 100000
+
+enum retain_policy { RETAIN_ALLOW, RETAIN_STRIP, RETAIN_REFUSE };
 
 struct inspect_limits {
     uint32_t max_packet_size;    /* bytes; 0: none */
@@ -31,9 +35,21 @@ struct inspect_limits {
     uint16_t max_topic_alias;
     uint16_t max_keepalive_s; /* 0: none */
     uint16_t receive_maximum; /* unacknowledged PUBLISHes of a device, version 5; 0: none */
-    bool wildcard_subscriptions, shared_subscriptions, subscription_identifiers; /* may be used */
     bool is_subscribe_silent; /* SUBSCRIBE is not judged, as in mosquitto */
     bool is_deny_disconnect;  /* a forbidden PUBLISH ends the session */
+    /* What inspect/rules.h holds a PUBLISH or a will against; `has_message_rules`: there is any such rule. */
+    bool has_message_rules;
+    struct topic_rules topics; /* of filters too */
+    enum retain_policy retain_policy;
+    uint32_t max_user_properties;      /* count; 0: none */
+    uint32_t max_user_properties_size; /* bytes of their names and values together; 0: none */
+    bool is_response_topic_judged;     /* as a PUBLISH of its sender would be */
+    /* Subscriptions: what is false is refused. */
+    bool wildcard_subscriptions, shared_subscriptions, subscription_identifiers;
+    uint8_t refused_options;            /* bits of a subscription's options that must not be set */
+    uint32_t min_wildcard_levels;       /* literal ones in front of the first wildcard */
+    uint32_t max_subscriptions;         /* of a session; 0: no limit */
+    uint32_t max_filters_per_subscribe; /* 0: no limit */
 };
 
 enum inspect_state {
@@ -101,11 +117,12 @@ struct inspector {
     struct inspect_way from_device, from_broker;
     struct pace *pace; /* lent by the session; NULL: the device may send as fast as it likes */
     struct merge_list merges;
-    struct span mount;              /* see mount.h; kept; empty: none */
-    uint32_t broker_packet_max;     /* Maximum Packet Size of the CONNACK; 0: none */
-    uint32_t own_pings;             /* PINGREQs of ours that the broker has not answered */
-    struct span assigned_client_id; /* one that we made: told in the CONNACK; borrowed */
-    uint16_t keep_alive_s;          /* of the CONNECT, then what the CONNACK says instead; 0: none */
+    struct span mount;                  /* see mount.h; kept; empty: none */
+    uint32_t broker_packet_max;         /* Maximum Packet Size of the CONNACK; 0: none */
+    uint32_t own_pings;                 /* PINGREQs of ours that the broker has not answered */
+    struct subscriptions subscriptions; /* those that count against max_subscriptions */
+    struct span assigned_client_id;     /* one that we made: told in the CONNACK; borrowed */
+    uint16_t keep_alive_s;              /* of the CONNECT, then what the CONNACK says instead; 0: none */
     enum violation violation;
     uint8_t refused_reason;
     uint8_t connack_code;

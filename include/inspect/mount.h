@@ -36,6 +36,11 @@ static inline bool mount_is_on(const struct inspector *inspector) {
 enum inspect_result mount_publish(struct inspector *inspector, struct inspect_bytes *bytes,
                                   struct mqtt_publish *publish);
 
+/* The response topic as the broker gets it, in the scratch behind a topic that mount_publish put there;
+ * empty: none. */
+struct span mount_response_topic(const struct inspector *inspector, const struct inspect_bytes *bytes,
+                                 const struct mqtt_props *props);
+
 /* The filter as the broker gets it, in the scratch until its next use; without a mount point the filter
  * itself. Empty when it cannot be one: too long, or a wildcard would not fill its level any more. */
 struct span mount_filter(const struct inspector *inspector, const struct inspect_bytes *bytes,
@@ -46,9 +51,10 @@ void mount_write_filter(struct writer *writer, const struct inspector *inspector
  * WRONG when it would be too large. */
 enum inspect_result mount_make_room(struct inspector *inspector, const struct inspect_bytes *bytes,
                                     const struct mqtt_frame *frame, uint32_t filter_count);
+/* Passes an UNSUBSCRIBE, without its properties when these may not go on; after mount_make_room. */
 enum inspect_result mount_unsubscribe(struct inspector *inspector, struct inspect_bytes *bytes,
                                       const struct mqtt_frame *frame,
-                                      const struct mqtt_subscribe *unsubscribe);
+                                      const struct mqtt_subscribe *unsubscribe, bool has_properties);
 
 /* Puts it in front of the will's topic and response topic, which then lie in the scratch. False when one
  * would be too long. */

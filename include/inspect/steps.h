@@ -5,6 +5,7 @@
 #include "inspect/inspector.h"
 #include "mqtt/acks.h"
 #include "mqtt/publish.h"
+#include "mqtt/subscribe.h"
 
 /* Lets `count` bytes behind `scanned` go. */
 void step_pass(struct inspect_bytes *bytes, size_t count);

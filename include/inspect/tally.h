@@ -4,6 +4,7 @@
 #define DRAWBRIDGE_INSPECT_TALLY_H
 
 #include "mqtt/packet.h"
+#include "policy/topics.h"
 
 enum metric {
 #define METRIC(name, kind, help) METRIC_##name,
@@ -19,6 +20,7 @@ struct tally {
     uint64_t rows[METRIC_COUNT];
     uint64_t packets[2][16]; /* by enum mqtt_direction and type: packets judged */
     uint64_t violations[VIOLATION_COUNT];
+    uint64_t rules[RULE_COUNT];        /* messages and filters that an option refused, by enum rule */
     uint64_t ends[TALLY_ENDS];         /* by enum session_end */
     uint64_t troubles[TALLY_TROUBLES]; /* by enum tls_trouble */
 };

@@ -25,6 +25,9 @@ struct terms {
     struct backend_identity identity;
 };
 
+/* The listener's rules for messages and subscriptions; borrows from its configuration. */
+void terms_take_rules(struct inspect_limits *limits, const struct conf_listener *listener);
+
 struct generation {
     unsigned references; /* atomic */
     struct conf *conf;

@@ -360,6 +360,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     check_places(conf, findings);
     check_metrics(conf, findings);
     conf_check_entry(conf, findings);
+    conf_check_rules(conf, findings);
     struct conf_origin nodelay = conf->origins[CONF_set_tcp_nodelay];
     if (nodelay.line != 0 && !conf->set_tcp_nodelay)
         findings_add(findings, FINDING_NOTICE, nodelay.file, nodelay.line,

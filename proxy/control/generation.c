@@ -135,12 +135,10 @@ static void set_limits(struct terms *terms) {
         .max_topic_alias = (uint16_t)listener->max_topic_alias,
         .max_keepalive_s = (uint16_t)listener->max_keepalive,
         .receive_maximum = (uint16_t)listener->receive_maximum,
-        .wildcard_subscriptions = true,
-        .shared_subscriptions = true,
-        .subscription_identifiers = true,
         .is_subscribe_silent = listener->acl_subscribe == CONF_ACL_SUBSCRIBE_SILENT,
         .is_deny_disconnect = listener->deny_publish == CONF_DENY_PUBLISH_DISCONNECT,
     };
+    terms_take_rules(&terms->limits, listener);
 }
 
 static bool is_same_text(const char *a, const char *b) {

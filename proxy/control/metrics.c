@@ -68,6 +68,11 @@ static void write_families(const struct gate *gate, FILE *out) {
         fprintf(
             out, "drawbridge_protocol_violations_total{statement=\"%s\"} %llu\n", violation_rows[i].name,
             (unsigned long long)sum(gate, offsetof(struct tally, violations) + (size_t)i * sizeof(uint64_t)));
+    write_head(out, "rule_refusals_total", "counter",
+               "Messages and topic filters that an option of the configuration refused");
+    for (int i = 1; i < RULE_COUNT; i++)
+        fprintf(out, "drawbridge_rule_refusals_total{option=\"%s\"} %llu\n", rule_rows[i].option,
+                (unsigned long long)sum(gate, offsetof(struct tally, rules) + (size_t)i * sizeof(uint64_t)));
     write_head(out, "tls_failures_total", "counter", "TLS handshakes that failed, by cause");
     for (int i = 1; i < (int)TLS_TROUBLE_COUNT; i++)
         fprintf(

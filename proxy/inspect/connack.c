@@ -34,7 +34,8 @@ static uint32_t granted(const struct inspect_limits *limits, const struct promis
         return limits->receive_maximum == 0 ? row->unsaid : limits->receive_maximum;
     case MQTT_PROP_TOPIC_ALIAS_MAXIMUM: return limits->max_topic_alias;
     case MQTT_PROP_MAXIMUM_QOS: return limits->max_qos;
-    case MQTT_PROP_RETAIN_AVAILABLE: return limits->retain_available;
+    case MQTT_PROP_RETAIN_AVAILABLE:
+        return limits->retain_available && limits->retain_policy != RETAIN_REFUSE;
     case MQTT_PROP_MAXIMUM_PACKET_SIZE:
         return limits->max_packet_size == 0 ? row->unsaid : limits->max_packet_size;
     case MQTT_PROP_WILDCARD_SUBSCRIPTION_AVAILABLE: return limits->wildcard_subscriptions;

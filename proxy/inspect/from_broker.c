@@ -1,8 +1,8 @@
 /* The way from the broker to the device. The broker is somebody's program too: what a strict reader refuses
  * never reaches a device. */
+#include "inspect/counting.h"
 #include "inspect/mount.h"
 #include "inspect/steps.h"
-#include "mqtt/subscribe.h"
 #include "mqtt/write.h"
 
 static enum inspect_result take_publish(struct inspector *inspector, struct inspect_bytes *bytes,
@@ -38,8 +38,21 @@ static struct writer merged_suback(const struct inspect_bytes *bytes, struct spa
     mqtt_write_frame(&writer, MQTT_SUBACK, 0, (uint32_t)front.size + merge->code_count);
     writer_bytes(&writer, front);
     for (uint32_t i = 0, next = 0; i < merge->code_count; i++)
-        writer_u8(&writer, merge->codes[i] == MERGE_OPEN ? suback->codes.at[next++] : merge->codes[i]);
+        writer_u8(&writer, merge_is_open(merge->codes[i]) ? suback->codes.at[next++] : merge->codes[i]);
     return writer;
+}
+
+/* A broker must not grant more than it was asked for, which is at most max_qos; a device is never told so. */
+static void lower_codes(struct inspector *inspector, struct inspect_bytes *bytes, struct span codes) {
+    uint8_t *at = bytes->at + (codes.at - bytes->at);
+    bool is_changed = false;
+    for (size_t i = 0; i < codes.size; i++)
+        if (at[i] <= 2 && at[i] > inspector->limits.max_qos) {
+            at[i] = inspector->limits.max_qos;
+            is_changed = true;
+        }
+    if (is_changed)
+        tally_add(&inspector->tally->rows[METRIC_packets_rewritten], 1);
 }
 
 static enum inspect_result take_suback(struct inspector *inspector, struct inspect_bytes *bytes,
@@ -49,14 +62,23 @@ static enum inspect_result take_suback(struct inspector *inspector, struct inspe
     if (mqtt_suback_read(step_body(bytes, frame), frame->type, inspector->version, &suback, &violation) !=
         MQTT_WHOLE)
         return step_wrong(inspector, violation);
-    struct merge *merge =
-        frame->type == MQTT_SUBACK ? merge_find(&inspector->merges, suback.packet_id) : NULL;
-    if (merge == NULL) {
+    bool is_unsubscribe = frame->type == MQTT_UNSUBACK;
+    struct merge *merge = merge_find(&inspector->merges, suback.packet_id);
+    if (!is_unsubscribe)
+        lower_codes(inspector, bytes, suback.codes);
+    if (merge == NULL || merge->is_unsubscribe != is_unsubscribe) {
         step_pass(bytes, mqtt_frame_size(frame));
         return INSPECT_NEXT;
     }
     if (suback.codes.size != merge->open_count)
         return step_wrong(inspector, VIOLATION_SUBACK_COUNT);
+    if (!counting_settle(inspector, merge, suback.codes))
+        return INSPECT_NO_MEMORY;
+    if (merge->open_count == merge->code_count) {
+        step_pass(bytes, mqtt_frame_size(frame));
+        merge_remove(&inspector->merges, merge);
+        return INSPECT_NEXT;
+    }
     struct span body = step_body(bytes, frame);
     struct span front = span_first(body, (size_t)(suback.codes.at - body.at));
     struct writer writer = merged_suback(bytes, front, &suback, merge);

@@ -6,10 +6,11 @@
  */
 #include <stdlib.h>
 
+#include "inspect/counting.h"
 #include "inspect/mount.h"
 #include "inspect/pace.h"
+#include "inspect/rules.h"
 #include "inspect/steps.h"
-#include "mqtt/subscribe.h"
 #include "mqtt/write.h"
 
 /* What the device wants of the packets that it is sent (MQTT 5.0 3.1.2.11); before 5.0 nothing. */
@@ -54,6 +55,13 @@ static enum inspect_result take_connect(struct inspector *inspector, struct insp
     return INSPECT_CONNECT;
 }
 
+/* The bytes that pass lose nothing but their retain flag (MQTT 5.0 3.3.1.3). */
+static void strip_retain(struct inspector *inspector, struct inspect_bytes *bytes, struct mqtt_frame *frame) {
+    bytes->at[bytes->scanned] &= 0xFE;
+    frame->flags &= 0xE;
+    tally_add(&inspector->tally->rows[METRIC_retain_stripped], 1);
+}
+
 static enum inspect_result take_publish(struct inspector *inspector, struct inspect_bytes *bytes,
                                         const struct mqtt_frame *frame) {
     struct inspect_way *way = &inspector->from_device;
@@ -68,22 +76,38 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
         return step_wrong(inspector, VIOLATION_RETAIN_NOT_SUPPORTED);
     if (inspector->pace != NULL && !pace_publish(inspector, bytes, frame, &publish, &result))
         return result;
-    struct verdict verdict = acl_may_publish(&inspector->acl, publish.topic, publish.qos, publish.retain);
+    bool is_retained = rules_retains(&inspector->limits, publish.retain);
+    struct verdict verdict = acl_may_publish(&inspector->acl, publish.topic, publish.qos, is_retained);
     uint8_t reason = MQTT_REASON_NOT_AUTHORIZED;
+    if (verdict.is_allowed && inspector->limits.has_message_rules) {
+        struct message message = {.mount_size = inspector->mount.size,
+                                  .topic = publish.topic,
+                                  .response_topic = mount_response_topic(inspector, bytes, &publish.props),
+                                  .is_retained = publish.retain,
+                                  .props = &publish.props};
+        struct ruling ruling = rules_judge_message(&inspector->limits, &inspector->acl, &message);
+        rules_count(inspector->tally, ruling.rule);
+        verdict = ruling.verdict;
+        reason = ruling.reason;
+    }
     uint32_t size_limit = inspector->limits.message_size_limit;
     if (verdict.is_allowed && size_limit != 0 && publish.payload_size > size_limit) {
         verdict = (struct verdict){.words = "the message is larger than message_size_limit"};
         reason = MQTT_REASON_QUOTA_EXCEEDED; /* PUBACK and PUBREC have no code for the size (3.4.2.1) */
     }
-    if (verdict.is_allowed)
-        return step_publish_pass(inspector, way, bytes, frame, &publish, is_bare);
+    if (verdict.is_allowed) {
+        struct mqtt_frame passed = *frame;
+        if (publish.retain && !is_retained)
+            strip_retain(inspector, bytes, &passed);
+        return step_publish_pass(inspector, way, bytes, &passed, &publish, is_bare);
+    }
     tally_add(&inspector->tally->rows[METRIC_publish_refused], 1);
     step_tell_refusal(inspector, MQTT_PUBLISH, MQTT_TO_BROKER, publish.topic, verdict);
     if (inspector->limits.is_deny_disconnect) {
         inspector->refused_reason = reason;
         return INSPECT_REFUSED;
     }
-    return step_publish_cut(inspector, way, bytes, &publish, reason);
+    return step_publish_cut(inspector, way, bytes, &publish, rules_ack_reason(reason));
 }
 
 struct judged_filters {
@@ -91,35 +115,49 @@ struct judged_filters {
     bool is_lowered; /* a QoS is above max_qos */
 };
 
-static struct judged_filters judge_filters(struct inspector *inspector, const struct inspect_bytes *bytes,
-                                           const struct mqtt_subscribe *subscribe, struct merge *merge) {
-    struct judged_filters judged = {0, false};
+/* `whole`: what is said of all filters of the packet; `filter`: as the broker gets it, empty when it can not.
+ */
+static struct ruling judge_filter(struct inspector *inspector, const struct ruling *whole,
+                                  const struct mqtt_subscribe_entry *entry, struct span filter) {
+    struct ruling ruling = *whole;
+    if (ruling.verdict.is_allowed)
+        ruling = rules_judge_filter(&inspector->limits, entry);
+    if (!ruling.verdict.is_allowed)
+        return ruling;
+    if (filter.size == 0) {
+        tally_add(&inspector->tally->rows[METRIC_mount_point_refused], 1);
+        return (struct ruling){{.words = "behind mount_point it is no topic filter any more"},
+                               RULE_NONE,
+                               MQTT_REASON_TOPIC_FILTER_INVALID};
+    }
+    return (struct ruling){step_judge_filter(inspector, filter), RULE_NONE, MQTT_REASON_NOT_AUTHORIZED};
+}
+
+/* False: memory is out. */
+static bool judge_filters(struct inspector *inspector, const struct inspect_bytes *bytes,
+                          const struct mqtt_subscribe *subscribe, struct merge *merge,
+                          struct judged_filters *judged) {
+    struct ruling whole = rules_judge_subscribe(&inspector->limits, subscribe);
     struct reader entries = reader_of(subscribe->entries);
     struct mqtt_subscribe_entry entry;
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
-        uint8_t code = MQTT_REASON_NOT_AUTHORIZED;
-        struct verdict verdict = {.is_allowed = false};
         struct span filter = mount_filter(inspector, bytes, entry.filter);
-        if (filter.size == 0) {
-            verdict.words = "behind mount_point it is no topic filter any more";
-            code = MQTT_REASON_TOPIC_FILTER_INVALID;
-            tally_add(&inspector->tally->rows[METRIC_mount_point_refused], 1);
-            filter = entry.filter;
-        } else {
-            verdict = step_judge_filter(inspector, filter);
-        }
-        if ((entry.options & 3) > step_filter_max_qos(inspector, &verdict))
-            judged.is_lowered = true;
-        merge->codes[i] = verdict.is_allowed                     ? MERGE_OPEN
-                          : inspector->version == MQTT_VERSION_5 ? code
-                                                                 : MQTT_REASON_UNSPECIFIED_ERROR;
-        if (verdict.is_allowed)
+        struct ruling ruling = judge_filter(inspector, &whole, &entry, filter);
+        if ((entry.options & 3) > step_filter_max_qos(inspector, &ruling.verdict))
+            judged->is_lowered = true;
+        merge->codes[i] = MERGE_OPEN;
+        if (ruling.verdict.is_allowed && !counting_subscribe(inspector, merge, i, entry.filter, &ruling))
+            return false;
+        if (ruling.verdict.is_allowed)
             continue;
-        judged.refused_count++;
+        merge->codes[i] = inspector->version == MQTT_VERSION_5 ? ruling.reason : 0x80;
+        judged->refused_count++;
         tally_add(&inspector->tally->rows[METRIC_subscribe_refused], 1);
-        step_tell_refusal(inspector, MQTT_SUBSCRIBE, MQTT_TO_BROKER, filter, verdict);
+        rules_count(inspector->tally, ruling.rule);
+        step_tell_refusal(inspector, MQTT_SUBSCRIBE, MQTT_TO_BROKER, filter.size == 0 ? entry.filter : filter,
+                          ruling.verdict);
     }
-    return judged;
+    return true;
 }
 
 /* The SUBSCRIBE without the refused filters, QoS lowered, mount_point put on. Empty when it does not fit. */
@@ -133,7 +171,7 @@ static struct span smaller_subscribe(const struct inspector *inspector, const st
     struct reader entries = reader_of(subscribe->entries);
     struct mqtt_subscribe_entry entry;
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
-        if (merge->codes[i] != MERGE_OPEN)
+        if (!merge_is_open(merge->codes[i]))
             continue;
         size_t before = writer_size(&body);
         mount_write_filter(&body, inspector, entry.filter);
@@ -174,10 +212,11 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
     struct merge *merge = merge_add(&inspector->merges, subscribe.packet_id, subscribe.filter_count);
     if (merge == NULL)
         return INSPECT_NO_MEMORY;
-    struct judged_filters judged = judge_filters(inspector, bytes, &subscribe, merge);
+    struct judged_filters judged = {0, false};
+    if (!judge_filters(inspector, bytes, &subscribe, merge, &judged))
+        return INSPECT_NO_MEMORY;
     merge->open_count = merge->code_count - judged.refused_count;
     enum inspect_result result = INSPECT_NEXT;
-    bool is_waiting = false;
     if (merge->open_count == 0) {
         mqtt_write_suback(reply, inspector->version, MQTT_SUBACK, subscribe.packet_id,
                           span_of(merge->codes, merge->code_count));
@@ -192,11 +231,37 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
             result = INSPECT_FLUSH;
         else
             tally_add(&inspector->tally->rows[METRIC_packets_rewritten], 1);
-        is_waiting = result == INSPECT_NEXT && judged.refused_count != 0;
     }
-    if (!is_waiting)
+    if (result == INSPECT_FLUSH) /* it will be judged once more */
+        counting_undo(inspector, merge);
+    bool is_told = judged.refused_count == 0 || merge->open_count == 0; /* no code waits for the SUBACK */
+    if (result != INSPECT_NEXT || (is_told && merge->hash_count == 0))
         merge_remove(&inspector->merges, merge);
     return result;
+}
+
+/* A device may always leave: no rule refuses an UNSUBSCRIBE. User properties beyond the limits are cut out of
+ * it. */
+static enum inspect_result take_unsubscribe(struct inspector *inspector, struct inspect_bytes *bytes,
+                                            const struct mqtt_frame *frame) {
+    struct mqtt_subscribe unsubscribe;
+    enum violation violation = VIOLATION_NONE;
+    if (mqtt_subscribe_read(step_body(bytes, frame), MQTT_UNSUBSCRIBE, inspector->version, &unsubscribe,
+                            &violation) != MQTT_WHOLE)
+        return step_wrong(inspector, violation);
+    enum inspect_result result = INSPECT_NEXT;
+    if (mount_is_on(inspector))
+        result = mount_make_room(inspector, bytes, frame, unsubscribe.filter_count);
+    if (result == INSPECT_NEXT)
+        result = counting_unsubscribe(inspector, &unsubscribe);
+    if (result != INSPECT_NEXT)
+        return result;
+    enum rule rule = rules_judge_user_properties(&inspector->limits, &unsubscribe.props);
+    rules_count(inspector->tally, rule);
+    if (rule != RULE_NONE || mount_is_on(inspector))
+        return mount_unsubscribe(inspector, bytes, frame, &unsubscribe, rule == RULE_NONE);
+    step_pass(bytes, mqtt_frame_size(frame));
+    return INSPECT_NEXT;
 }
 
 static enum inspect_result take_ack(struct inspector *inspector, struct inspect_bytes *bytes,
@@ -248,17 +313,7 @@ static enum inspect_result take_packet(struct inspector *inspector, struct inspe
     case MQTT_CONNECT: return take_connect(inspector, bytes, frame);
     case MQTT_PUBLISH: return take_publish(inspector, bytes, frame);
     case MQTT_SUBSCRIBE: return take_subscribe(inspector, bytes, frame, reply);
-    case MQTT_UNSUBSCRIBE: {
-        struct mqtt_subscribe unsubscribe;
-        enum violation violation = VIOLATION_NONE;
-        if (mqtt_subscribe_read(step_body(bytes, frame), MQTT_UNSUBSCRIBE, inspector->version, &unsubscribe,
-                                &violation) != MQTT_WHOLE)
-            return step_wrong(inspector, violation);
-        if (mount_is_on(inspector))
-            return mount_unsubscribe(inspector, bytes, frame, &unsubscribe);
-        step_pass(bytes, mqtt_frame_size(frame));
-        return INSPECT_NEXT;
-    }
+    case MQTT_UNSUBSCRIBE: return take_unsubscribe(inspector, bytes, frame);
     case MQTT_PINGREQ: step_pass(bytes, mqtt_frame_size(frame)); return INSPECT_NEXT;
     default: return take_ack(inspector, bytes, frame, reply);
     }

@@ -44,12 +44,27 @@ struct merge *merge_add(struct merge_list *list, uint16_t id, uint32_t code_coun
     return merge;
 }
 
+bool merge_count(struct merge *merge, uint32_t index, uint64_t hash) {
+    bool is_full = (merge->hash_count & (merge->hash_count - 1)) == 0; /* room doubles: 1, 2, 4, ... */
+    if (is_full) {
+        size_t room = merge->hash_count == 0 ? 1 : 2 * (size_t)merge->hash_count;
+        uint64_t *grown = realloc(merge->hashes, room * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        merge->hashes = grown;
+    }
+    merge->codes[index] = MERGE_COUNTED;
+    merge->hashes[merge->hash_count++] = hash;
+    return true;
+}
+
 void merge_remove(struct merge_list *list, struct merge *merge) {
     struct merge **at = &list->first;
     while (*at != merge)
         at = &(*at)->next;
     *at = merge->next;
     list->count--;
+    free(merge->hashes);
     free(merge);
 }
 

@@ -134,6 +134,18 @@ enum inspect_result mount_publish(struct inspector *inspector, struct inspect_by
     return INSPECT_NEXT;
 }
 
+struct span mount_response_topic(const struct inspector *inspector, const struct inspect_bytes *bytes,
+                                 const struct mqtt_props *props) {
+    if (!mqtt_props_has(props, MQTT_PROP_RESPONSE_TOPIC))
+        return SPAN_NONE;
+    struct span topic = props->text[MQTT_PROP_RESPONSE_TOPIC];
+    if (!mount_is_on(inspector))
+        return topic;
+    uint8_t *place = bytes->scratch + TOPIC_PLACE + UINT16_MAX;
+    join(place, inspector->mount, topic);
+    return span_of(place, inspector->mount.size + topic.size);
+}
+
 /* What stands in front of the mount point: "$share/NAME/" or nothing. Mosquitto shares before 5.0 as well. */
 static struct span share_of(struct span filter) {
     struct span name, inner;
@@ -185,15 +197,17 @@ enum inspect_result mount_make_room(struct inspector *inspector, const struct in
 
 enum inspect_result mount_unsubscribe(struct inspector *inspector, struct inspect_bytes *bytes,
                                       const struct mqtt_frame *frame,
-                                      const struct mqtt_subscribe *unsubscribe) {
-    enum inspect_result result = mount_make_room(inspector, bytes, frame, unsubscribe->filter_count);
-    if (result != INSPECT_NEXT)
-        return result;
+                                      const struct mqtt_subscribe *unsubscribe, bool has_properties) {
     struct span old = step_body(bytes, frame);
     struct writer body = writer_of(bytes->scratch + 5, bytes->scratch_size - 5);
     struct reader entries = reader_of(unsubscribe->entries);
     struct mqtt_subscribe_entry entry;
-    writer_bytes(&body, span_first(old, (size_t)(unsubscribe->entries.at - old.at)));
+    if (has_properties) {
+        writer_bytes(&body, span_first(old, (size_t)(unsubscribe->entries.at - old.at)));
+    } else { /* of version 5, since there were some: none is left */
+        writer_u16(&body, unsubscribe->packet_id);
+        writer_u8(&body, 0);
+    }
     while (mqtt_subscribe_next(&entries, MQTT_UNSUBSCRIBE, &entry)) {
         mount_write_filter(&body, inspector, entry.filter);
         /* The SUBACK of such a filter was a refusal, so that there is nothing to take back. */

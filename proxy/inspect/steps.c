@@ -411,6 +411,7 @@ void inspector_clear(struct inspector *inspector) {
         window_clear(&ways[i]->window);
     }
     merge_clear(&inspector->merges);
+    subscriptions_clear(&inspector->subscriptions);
     free((void *)(uintptr_t)inspector->auth_method.at);
     free((void *)(uintptr_t)inspector->mount.at);
     inspector->auth_method = inspector->mount = SPAN_NONE;

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "crypto/engine.h"
 #include "inspect/mount.h"
+#include "inspect/rules.h"
 #include "mqtt/topic.h"
 #include "mqtt/write.h"
 #include "policy/clientid.h"
@@ -122,6 +123,21 @@ static struct refusal judge_will(const struct terms *terms, const struct mqtt_co
     return ADMITTED;
 }
 
+/* What the options about messages say to the CONNECT as a whole. */
+static struct refusal judge_rules(const struct terms *terms, struct tally *tally,
+                                  const struct mqtt_connect *connect) {
+    enum rule rule = rules_judge_user_properties(&terms->limits, &connect->props);
+    if (rule == RULE_NONE && connect->will_retain && terms->limits.retain_policy == RETAIN_REFUSE)
+        rule = RULE_RETAIN;
+    if (rule == RULE_NONE)
+        return ADMITTED;
+    rules_count(tally, rule);
+    uint8_t reason = rule_rows[rule].publish_reason;
+    return refuse(connect->version == MQTT_VERSION_5 ? reason : MQTT_REASON_NOT_AUTHORIZED,
+                  rule == RULE_RETAIN ? "its will is retained, and retain_policy is refuse"
+                                      : rule_rows[rule].words);
+}
+
 static struct refusal judge_credentials(struct session *session, const struct mqtt_connect *connect,
                                         bool *needs_check) {
     const struct terms *terms = session_terms(session);
@@ -174,6 +190,8 @@ static struct refusal judge(struct session *session, struct mqtt_connect *connec
     if (session_is_banned(session, connect->has_username ? connect->username : SPAN_NONE, connect->client_id))
         return refuse(MQTT_REASON_BANNED, "its username or client id is banned");
     refusal = judge_will(terms, connect);
+    if (refusal.reason == 0)
+        refusal = judge_rules(terms, session->host->tally, connect);
     if (refusal.reason != 0)
         return refusal;
     uint16_t max_keepalive_s = terms->limits.max_keepalive_s;
@@ -191,13 +209,40 @@ static void cut_will(struct mqtt_connect *connect) {
     mqtt_props_clear(&connect->will_props);
 }
 
+/* The will as a message, and its retain flag as retain_policy wants it. */
+static struct verdict judge_will_message(struct session *session, struct mqtt_connect *connect,
+                                         bool *is_changed) {
+    const struct inspector *inspector = &session->inspector;
+    struct tally *tally = session->host->tally;
+    const struct mqtt_props *props = &connect->will_props;
+    struct message message = {.mount_size = inspector->mount.size,
+                              .topic = connect->will_topic,
+                              .response_topic = mqtt_props_has(props, MQTT_PROP_RESPONSE_TOPIC)
+                                                    ? props->text[MQTT_PROP_RESPONSE_TOPIC]
+                                                    : SPAN_NONE,
+                              .is_retained = connect->will_retain,
+                              .props = props};
+    struct ruling ruling = rules_judge_message(&inspector->limits, &inspector->acl, &message);
+    rules_count(tally, ruling.rule);
+    if (ruling.verdict.is_allowed && connect->will_retain &&
+        inspector->limits.retain_policy == RETAIN_STRIP) {
+        connect->will_retain = false;
+        *is_changed = true;
+        tally_add(&tally->rows[METRIC_retain_stripped], 1);
+    }
+    return ruling.verdict;
+}
+
 /* The broker publishes a will by itself, long after: what may not be written is taken out of the CONNECT. */
 static void judge_will_topic(struct session *session, struct mqtt_connect *connect, bool *is_changed) {
     struct inspector *inspector = &session->inspector;
     if (!connect->has_will)
         return;
+    bool is_retained = rules_retains(&inspector->limits, connect->will_retain);
     struct verdict verdict =
-        acl_may_publish(&inspector->acl, connect->will_topic, connect->will_qos, connect->will_retain);
+        acl_may_publish(&inspector->acl, connect->will_topic, connect->will_qos, is_retained);
+    if (verdict.is_allowed && inspector->limits.has_message_rules)
+        verdict = judge_will_message(session, connect, is_changed);
     uint32_t limit = inspector->limits.message_size_limit;
     if (verdict.is_allowed && limit != 0 && connect->will_payload.size > limit)
         verdict = (struct verdict){.words = "the will is larger than message_size_limit"};

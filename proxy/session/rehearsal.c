@@ -7,6 +7,7 @@
 
 #include "crypto/random.h"
 #include "inspect/mount.h"
+#include "inspect/rules.h"
 #include "mqtt/write.h"
 #include "session/inside.h"
 
@@ -245,15 +246,16 @@ static struct verdict grant_of(struct stage *stage, const struct session *sessio
     const struct rehearsal *rehearsal = stage->rehearsal;
     const struct acl_binding *acl = &session->inspector.acl;
     struct span topic = broker_topic(stage, session);
+    bool is_retained = rules_retains(&session->inspector.limits, rehearsal->is_retained);
     switch (rehearsal->act) {
-    case REHEARSE_PUBLISH: return acl_may_publish(acl, topic, rehearsal->qos, rehearsal->is_retained);
+    case REHEARSE_PUBLISH: return acl_may_publish(acl, topic, rehearsal->qos, is_retained);
     case REHEARSE_SUBSCRIBE: return acl_may_subscribe(acl, topic);
     case REHEARSE_DELIVER: return acl_may_read(acl, topic);
     case REHEARSE_CONNECT: break;
     }
     if (rehearsal->topic.size == 0)
         return (struct verdict){.is_allowed = true, .words = "nothing stands against it"};
-    return acl_may_publish(acl, topic, rehearsal->qos, rehearsal->is_retained);
+    return acl_may_publish(acl, topic, rehearsal->qos, is_retained);
 }
 
 static void tell_grant(struct stage *stage, const struct session *session) {

@@ -10,6 +10,7 @@
  *   - the cursors keep their order (the driver watches them), and nothing is lost in memory. */
 #include "inspect/mount.h"
 #include "inspect/pace.h"
+#include "inspect/rules.h"
 #include "mqtt/topic.h"
 #include "unit/inspect/driver.h"
 #include "unit/mqtt/whole.h"
@@ -63,6 +64,14 @@ static const char *const packets_5[] = {
     "30 0c 00 00 09 23 00 01 08 00 03 6f 6b 2f",                      /* alias 1, response topic ok/ */
     "20 08 00 00 05 27 00 00 00 40",                                  /* Maximum Packet Size 64 */
     "82 10 00 01 00 00 0a 24 73 68 61 72 65 2f 67 2f 23 00",          /* $share/g/# */
+    /* for the rules about messages and subscriptions */
+    "31 0f 00 04 6f 6b 2f 31 07 08 00 04 6f 6b 2f 32 68",
+    "32 18 00 04 6f 6b 2f 31 00 03 0e 26 00 01 61 00 01 62 26 00 01 61 00 01 62 68",
+    "82 1e 00 01 00 00 04 6f 6b 2f 2b 04 00 0b 24 73 68 61 72 65 2f 67 2f 6f 6b 00 00 03 2b 2f 61 18",
+    "82 18 00 01 0e 26 00 01 61 00 01 62 26 00 01 61 00 01 62 00 04 6f 6b 2f 33 00",
+    "a2 16 00 02 0e 26 00 01 61 00 01 62 26 00 01 61 00 01 62 00 03 6f 6b 2f",
+    "b0 04 00 02 00 87",
+    "90 04 00 01 00 87",
 };
 static const char *const packets_4[] = {
     "30 08 00 04 6f 6b 2f 31 68 69",
@@ -88,6 +97,11 @@ static const char *const packets_4[] = {
     "30 0a 00 06 6d 2f 6f 6b 2f 31 68 69",
     "34 0c 00 06 6d 2f 6e 6f 2f 31 00 02 68 69",
     "82 0f 00 01 00 0a 24 73 68 61 72 65 2f 67 2f 23 00",
+    /* for the rules about messages and subscriptions */
+    "31 07 00 04 6f 6b 2f 31 68",
+    "82 16 00 01 00 04 6f 6b 2f 61 00 00 04 6f 6b 2f 62 00 00 03 2b 2f 23 00",
+    "a2 08 00 02 00 04 6f 6b 2f 61",
+    "90 03 00 01 80",
 };
 
 static const struct acl *policy(void) {
@@ -126,7 +140,7 @@ static struct plan plan_of(uint8_t first, uint8_t second) {
     struct plan plan = {.version = (first & 1) != 0 ? MQTT_VERSION_5 : MQTT_VERSION_311,
                         .is_open = (first & 2) != 0,
                         .has_acl = (first & 4) == 0,
-                        .mount_point = mount_point_of(second >> 6),
+                        .mount_point = mount_point_of((second >> 6) ^ (second & 3)),
                         .action = (unsigned)(second >> 6 ^ first >> 6)};
     plan.limits = (struct inspect_limits){.max_qos = (uint8_t)(2 - (first >> 3 & 3) % 3),
                                           .retain_available = (first & 0x20) == 0,
@@ -139,6 +153,23 @@ static struct plan plan_of(uint8_t first, uint8_t second) {
                                           .wildcard_subscriptions = true,
                                           .shared_subscriptions = true,
                                           .subscription_identifiers = true};
+    if ((second & 0x40) != 0) {
+        plan.limits.topics =
+            (struct topic_rules){.is_dollar_refused = true, .max_length = 5, .max_levels = 2};
+        topic_rules_forbid(&plan.limits.topics, SPAN_LITERAL("2\xC3\xA9"));
+        plan.limits.retain_policy = RETAIN_STRIP;
+        plan.limits.max_user_properties = 1;
+        plan.limits.max_user_properties_size = 4;
+        plan.limits.is_response_topic_judged = true;
+    }
+    if ((second & 0x80) != 0) {
+        plan.limits.shared_subscriptions = plan.limits.subscription_identifiers = false;
+        plan.limits.refused_options = 0x0C;
+        plan.limits.min_wildcard_levels = 1;
+        plan.limits.max_subscriptions = 2;
+        plan.limits.max_filters_per_subscribe = 3;
+    }
+    rules_seal(&plan.limits);
     return plan;
 }
 
@@ -212,6 +243,13 @@ static void see_publish(struct receiver *receiver, const struct mqtt_frame *fram
     if (receiver->direction == MQTT_TO_DEVICE)
         return;
     DRIVER_MUST(publish.qos <= plan->limits.max_qos);
+    DRIVER_MUST(!publish.retain || plan->limits.retain_policy == RETAIN_ALLOW);
+    struct message message = {
+        .mount_size = mount.size, .topic = topic, .is_retained = publish.retain, .props = &publish.props};
+    if (mqtt_props_has(&publish.props, MQTT_PROP_RESPONSE_TOPIC))
+        message.response_topic = publish.props.text[MQTT_PROP_RESPONSE_TOPIC];
+    DRIVER_MUST(
+        rules_judge_message(&plan->limits, &receiver->driver->inspector.acl, &message).verdict.is_allowed);
     DRIVER_MUST(!publish.retain || plan->limits.retain_available);
     DRIVER_MUST(plan->limits.message_size_limit == 0 ||
                 publish.payload_size <= plan->limits.message_size_limit);
@@ -223,6 +261,18 @@ static void must_be_inside(const struct receiver *receiver, struct span filter) 
     if (mqtt_topic_split_share(filter, &share_name, &inner))
         filter = inner;
     DRIVER_MUST(mount.size == 0 || (filter.size > mount.size && span_begins_with(filter, mount)));
+}
+
+/* The filter that the device wrote. */
+static struct span without_mount(const struct receiver *receiver, struct span filter) {
+    static uint8_t room[65536];
+    struct span mount = receiver->driver->inspector.mount, share_name, inner = filter;
+    if (!mqtt_topic_split_share(filter, &share_name, &inner))
+        inner = filter;
+    struct writer writer = writer_of(room, sizeof room);
+    writer_bytes(&writer, span_first(filter, (size_t)(inner.at - filter.at)));
+    writer_bytes(&writer, span_after(inner, mount.size));
+    return writer_span(&writer);
 }
 
 static void see_unsubscribe(const struct receiver *receiver, struct span body) {
@@ -243,11 +293,14 @@ static void see_subscribe(const struct receiver *receiver, struct span body) {
     DRIVER_MUST(mqtt_subscribe_read(body, MQTT_SUBSCRIBE, receiver->version, &subscribe, &violation) ==
                 MQTT_WHOLE);
     struct reader entries = reader_of(subscribe.entries);
+    DRIVER_MUST(rules_judge_subscribe(&receiver->plan->limits, &subscribe).verdict.is_allowed);
     while (mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry)) {
         must_be_inside(receiver, entry.filter);
         DRIVER_MUST((entry.options & 3) <= receiver->plan->limits.max_qos);
         DRIVER_MUST(receiver->plan->limits.is_subscribe_silent ||
                     acl_may_subscribe(&receiver->driver->inspector.acl, entry.filter).is_allowed);
+        entry.filter = without_mount(receiver, entry.filter);
+        DRIVER_MUST(rules_judge_filter(&receiver->plan->limits, &entry).verdict.is_allowed);
     }
 }
 

@@ -91,11 +91,31 @@ static void test_merges(void **state) {
     merge_clear(&list);
 }
 
+/* The hashes of counted filters, in their order. */
+static void test_merge_hashes(void **state) {
+    (void)state;
+    struct merge_list list = {0};
+    struct merge *merge = merge_add(&list, 1, 100);
+    memset(merge->codes, MERGE_OPEN, 100);
+    for (uint32_t i = 0; i < 50; i++) {
+        assert_true(merge_count(merge, 2 * i, 1000 + i));
+        assert_int_equal(merge->hash_count, i + 1);
+    }
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_int_equal(merge->codes[i], i % 2 == 0 ? MERGE_COUNTED : MERGE_OPEN);
+        assert_true(merge_is_open(merge->codes[i]));
+        assert_int_equal(merge->hashes[i / 2], 1000 + i / 2);
+    }
+    assert_false(merge_is_open(0x80) || merge_is_open(0xA2) || merge_is_open(0));
+    merge_clear(&list);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_set_edges),
         cmocka_unit_test(test_set_at_random),
         cmocka_unit_test(test_merges),
+        cmocka_unit_test(test_merge_hashes),
     };
     return cmocka_run_group_tests_name("inspect/inflight", tests, NULL, NULL);
 }

@@ -80,7 +80,7 @@ static void test_bind(void **state) {
         struct inspect_limits limits = driver_no_limits();
         struct driver *driver = driver_create(&limits, NULL);
         struct acl_identity identity = {rows[i].username != NULL, span_of_text(rows[i].username),
-                                        span_of_text(rows[i].client_id)};
+                                        span_of_text(rows[i].client_id), NULL};
         uint8_t reason = 0;
         const char *words = NULL;
         bool is_bound = mount_bind(&driver->inspector, rows[i].pattern, identity, &reason, &words);

@@ -34,6 +34,9 @@ struct admit_case {
 #define WILL(str) .has_will = true, .will_topic = TEXT(str), .will_payload = TEXT("gone")
 #define UUID      "5A5A5A5A-5A5A-4A5A-9A5A-5A5A5A5A5A5A"
 #define ANYBODY   "allow_anonymous true\n"
+#define PAIRS     "\x26\0\1a\0\1b\x26\0\1c\0\1d"
+#define PROPS     TEXT(PAIRS)
+#define USERS     .props.raw = TEXT("\x17\0" PAIRS) /* and NO_WORDS */
 
 static const struct admit_case cases[] = {
     {"plain", ANYBODY, NULL, .sent = {DEV}},
@@ -165,6 +168,36 @@ static const struct admit_case cases[] = {
      .sent = {.client_id = TEXT("+"), .clean_start = true}, .refused = {2, 0x85}},
     {"mount point that begins with $", ANYBODY "mount_point %u/\n", NULL, .sent = {DEV, USER("$SYS")},
      .refused = {5, 0x87}},
+    /* the options about messages */
+    {"retained will, retain_policy strip", ANYBODY "retain_policy strip\n", NULL,
+     .sent = {DEV, WILL("w"), .will_qos = 1, .will_retain = true}, .is_changed = true,
+     .wanted = {DEV, WILL("w"), .will_qos = 1}},
+    {"will, retain_policy strip", ANYBODY "retain_policy strip\n", NULL, .sent = {DEV, WILL("w")}},
+    {"retained will, retain_policy refuse", ANYBODY "retain_policy refuse\n", NULL,
+     .sent = {DEV, WILL("w"), .will_retain = true}, .refused = {5, 0x9A}},
+    {"will, retain_policy refuse", ANYBODY "retain_policy refuse\n", NULL, .sent = {DEV, WILL("w")}},
+    {"will topic at max_topic_length", ANYBODY "max_topic_length 4\n", NULL, .sent = {DEV, WILL("w/é")}},
+    {"will topic too long", ANYBODY "max_topic_length 3\n", NULL, .sent = {DEV, WILL("w/12")},
+     .is_changed = true, .wanted = {DEV}},
+    {"will topic too deep", ANYBODY "max_topic_levels 2\n", NULL, .sent = {DEV, WILL("w/1/2")},
+     .is_changed = true, .wanted = {DEV}},
+    {"will topic with a forbidden character", ANYBODY "forbidden_topic_chars .\n", NULL,
+     .sent = {DEV, WILL("w.1")}, .is_changed = true, .wanted = {DEV}},
+    {"will topic with $", ANYBODY "dollar_topics false\n", NULL, .sent = {DEV, WILL("$x")},
+     .is_changed = true, .wanted = {DEV}},
+    {"will topic with $ as always", ANYBODY, NULL, .sent = {DEV, WILL("$x")}},
+    {"user properties at the limit", ANYBODY "max_user_properties 2\n", NULL, .sent = {DEV, USERS}},
+    {"too many user properties", ANYBODY "max_user_properties 1\n", NULL, .sent = {DEV, USERS},
+     .refused = {0, 0x97}},
+    {"too large user properties", ANYBODY "max_user_properties_size 3\n", NULL, .sent = {DEV, USERS},
+     .refused = {0, 0x97}},
+    {"too many user properties of a will", ANYBODY "max_user_properties 1\n", NULL,
+     .sent = {DEV, WILL("w"), .will_props.raw = PROPS}, .is_changed = true, .wanted = {DEV}, .only_5 = 1},
+    {"will with a response topic that may be written", ANYBODY "response_topic_acl true\n",
+     "topic write ok/#\n", .sent = {DEV, WILL("ok/w"), .will_props.raw = TEXT("\x08\0\4ok/r")}, .only_5 = 1},
+    {"will with a response topic that may not", ANYBODY "response_topic_acl true\n", "topic write ok/#\n",
+     .sent = {DEV, WILL("ok/w"), .will_props.raw = TEXT("\x08\0\4no/r")}, .is_changed = true, .wanted = {DEV},
+     .only_5 = 1},
     /* keep alive: version 5 is told another one, the others are refused */
     {"keep alive too long", ANYBODY "max_keepalive 59\n", NULL, .sent = {DEV}, .refused = {2, 0},
      .metric = METRIC_keepalive_refused},
@@ -192,7 +225,9 @@ static void check_case(const struct admit_case *row, enum mqtt_version version) 
     generation_drop(generation);
     struct mqtt_connect sent = row->sent, wanted = row->is_changed ? row->wanted : row->sent;
     sent.version = wanted.version = version;
-    sent.props.raw = wanted.props.raw = NO_WORDS;
+    if (sent.props.raw.size == 0)
+        sent.props.raw = NO_WORDS;
+    wanted.props.raw = sent.props.raw;
     wanted.keep_alive_s = sent.keep_alive_s;
     wanted.clean_start = sent.clean_start;
     fake_say(talk.device, written_connect(sent));

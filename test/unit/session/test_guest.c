@@ -56,6 +56,8 @@ static struct span connect_as(enum mqtt_version version, const char *username, c
     connect.has_username = connect.has_password = username != NULL;
     connect.username = span_of_text(username);
     connect.password = SPAN_LITERAL("guess");
+    if (version == MQTT_VERSION_5)
+        connect.props.raw = NO_WORDS;
     struct writer writer = packets_open();
     mqtt_write_connect(&writer, &connect);
     return packets_close(&writer);

@@ -101,11 +101,9 @@ static inline struct generation *generation_of(const char *conf, const char *acl
                                       .max_topic_alias = (uint16_t)listener->max_topic_alias,
                                       .max_keepalive_s = (uint16_t)listener->max_keepalive,
                                       .receive_maximum = (uint16_t)listener->receive_maximum,
-                                      .wildcard_subscriptions = true,
-                                      .shared_subscriptions = true,
-                                      .subscription_identifiers = true,
                                       .is_deny_disconnect = listener->deny_publish != 0}};
         generation->terms[i].identity = world_identity(listener);
+        terms_take_rules(&generation->terms[i].limits, listener);
     }
     return generation;
 }
