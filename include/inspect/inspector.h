@@ -35,6 +35,7 @@ struct inspect_limits {
     uint16_t max_topic_alias;
     uint16_t max_keepalive_s; /* 0: none */
     uint16_t receive_maximum; /* unacknowledged PUBLISHes of a device, version 5; 0: none */
+    bool is_broker_counted;   /* the broker is held to the device's Receive Maximum */
     bool is_subscribe_silent; /* SUBSCRIBE is not judged, as in mosquitto */
     bool is_deny_disconnect;  /* a forbidden PUBLISH ends the session */
     /* What inspect/rules.h holds a PUBLISH or a will against; `has_message_rules`: there is any such rule. */

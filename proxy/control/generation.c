@@ -135,6 +135,7 @@ static void set_limits(struct terms *terms) {
         .max_topic_alias = (uint16_t)listener->max_topic_alias,
         .max_keepalive_s = (uint16_t)listener->max_keepalive,
         .receive_maximum = (uint16_t)listener->receive_maximum,
+        .is_broker_counted = listener->enforce_receive_maximum,
         .is_subscribe_silent = listener->acl_subscribe == CONF_ACL_SUBSCRIBE_SILENT,
         .is_deny_disconnect = listener->deny_publish == CONF_DENY_PUBLISH_DISCONNECT,
     };

@@ -17,8 +17,12 @@
 static void learn_wishes(struct inspector *inspector, const struct mqtt_connect *connect) {
     const struct mqtt_props *props = &connect->props;
     inspector->from_broker.aliases.max = (uint16_t)mqtt_props_number(props, MQTT_PROP_TOPIC_ALIAS_MAXIMUM, 0);
-    /* Its Receive Maximum goes to the broker and is not watched here: brokers in use miscount it (mosquitto
-     * 2.0), and a device is better off with a message too many than without its session. */
+    /* Unless somebody wants it the broker is trusted to keep the device's Receive Maximum: brokers in use
+     * miscount it (mosquitto 2.0), and most devices are better off with a message too many than without their
+     * session. */
+    if (inspector->limits.is_broker_counted)
+        inspector->from_broker.window.max =
+            (uint16_t)mqtt_props_number(props, MQTT_PROP_RECEIVE_MAXIMUM, WINDOW_UNLIMITED);
     inspector->device_max_packet_size = mqtt_props_number(props, MQTT_PROP_MAXIMUM_PACKET_SIZE, 0);
     inspector->may_tell_reasons = connect->version == MQTT_VERSION_5 &&
                                   mqtt_props_number(props, MQTT_PROP_REQUEST_PROBLEM_INFORMATION, 1) != 0;

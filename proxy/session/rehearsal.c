@@ -293,6 +293,11 @@ static bool act(struct stage *stage, struct session *session, struct writer *wri
     if (is_open && !writer->is_full)
         role_say(rehearsal->act == REHEARSE_DELIVER ? &stage->broker : &stage->device, writer_span(writer));
     stage->told->violation = session->inspector.violation;
+    if (session->refusal != NULL) { /* of the CONNECT */
+        stage->told->file = session->refused_by.file;
+        stage->told->line = session->refused_by.line;
+        snprintf(stage->told->words, sizeof stage->told->words, "%s", session->refusal);
+    }
     bool is_through = receiver->heard != heard || rehearsal->act == REHEARSE_CONNECT;
     if (is_open && is_through && !stage->is_refused)
         tell_grant(stage, session);

@@ -462,8 +462,33 @@ def test_receive_maximum_of_the_device(start, backend):
     assert connection.of_kind(mqtt.CONNECT)[0].prop(mqtt.RECEIVE_MAXIMUM) == 2
 
 
-def test_receive_maximum_of_the_device_is_freed(start, backend):
-    device_of = start()
+def test_enforce_receive_maximum(start, backend):
+    """A broker that sends more than the device allows breaks the protocol; nothing of it reaches the device."""
+    device_of = start("enforce_receive_maximum true")
+    device = device_of(5, props=[(mqtt.RECEIVE_MAXIMUM, 2)])
+    connection = backend.wait_connection()
+    sent = [mqtt.publish(5, "t", "x", qos, number) for qos, number in ((1, 1), (2, 2))]
+    connection.send(b"".join(sent) + mqtt.publish(5, "t", "too much", 1, 3))
+    answers = device.read_to_end()
+    assert [one.raw for one in answers[:2]] == sent
+    assert [(one.kind, one.reason) for one in answers[2:]] == [(mqtt.DISCONNECT, 0x80)]
+    device_of.gate.wait_log("the broker broke the protocol: more messages are unacknowledged than allowed")
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_enforce_receive_maximum_is_of_mqtt_5(start, backend, version):
+    device_of = start("enforce_receive_maximum true")
+    device = device_of(version)
+    connection = backend.wait_connection()
+    for number in range(1, 100):
+        connection.send(mqtt.publish(version, "t", "x", 1, number))
+    for number in range(1, 100):
+        assert device.expect(mqtt.PUBLISH).packet_id == number
+
+
+@pytest.mark.parametrize("setting", ["", "enforce_receive_maximum true"])
+def test_receive_maximum_of_the_device_is_freed(start, backend, setting):
+    device_of = start(setting)
     device = device_of(5, props=[(mqtt.RECEIVE_MAXIMUM, 1)])
     connection = backend.wait_connection()
     for number in range(1, 30):

@@ -63,6 +63,7 @@ static struct setup setup_of_two(void) {
     struct setup setup = setup_of(MQTT_VERSION_5, policy.acl);
     setup.connect_props = bytes_of_hex("21 00 02");
     setup.connack_props = bytes_of_hex("21 00 02");
+    setup.limits.is_broker_counted = true;
     return setup;
 }
 
@@ -106,15 +107,23 @@ static void check_moves(const struct setup *setup, const char *name, const struc
     packets_forget();
 }
 
-static void check_device(const char *name, const struct move *moves, size_t count) {
+/* The same exchanges with the parts of device and broker changed: the statement is the same one. */
+static void check_both_ways(const char *name, const struct move *moves, size_t count) {
     struct setup setup = setup_of_two();
+    struct move turned[32];
+    for (size_t i = 0; i < count; i++) {
+        turned[i] = moves[i];
+        turned[i].who = moves[i].who == 'd' ? 'b' : 'd';
+    }
     check_moves(&setup, name, moves, count, MQTT_TO_BROKER);
+    setup = setup_of_two();
+    check_moves(&setup, name, turned, count, MQTT_TO_DEVICE);
 }
 
 #define CHECK(name, ...)                                                                                     \
     do {                                                                                                     \
         const struct move moves[] = {__VA_ARGS__};                                                           \
-        check_device(name, moves, sizeof moves / sizeof moves[0]);                                           \
+        check_both_ways(name, moves, sizeof moves / sizeof moves[0]);                                        \
     } while (0)
 #define SENDS(id, qos)                                                                                       \
     { 'd', MQTT_PUBLISH, id, qos, false }
@@ -125,7 +134,7 @@ static void check_device(const char *name, const struct move *moves, size_t coun
 #define HEARS(type, id)                                                                                      \
     { 'b', MQTT_##type, id, -1, false }
 
-static void test_exchanges(void **state) {
+static void test_both_ways(void **state) {
     (void)state;
     CHECK("a third", SENDS(1, 1), SENDS(2, 2), TOO_MUCH(3, 1));
     CHECK("QoS 0 takes none", SENDS(1, 1), SENDS(2, 1), SENDS(0, 0), SENDS(0, 0), TOO_MUCH(3, 2));
@@ -163,6 +172,32 @@ static void test_answered_here(void **state) {
     driver_feed(driver, MQTT_TO_BROKER, publish(1, 31, "out/x"));
     assert_int_equal(driver_feed(driver, MQTT_TO_BROKER, publish(1, 32, "no/x")), INSPECT_WRONG);
     assert_int_equal(driver->inspector.violation, VIOLATION_RECEIVE_MAXIMUM);
+    driver_destroy(driver);
+    packets_forget();
+}
+
+/* What is kept from a device takes no place there. */
+static void test_kept_back(void **state) {
+    (void)state;
+    struct setup setup = setup_of_two();
+    struct driver *driver = driver_open(&setup);
+    driver_feed(driver, MQTT_TO_DEVICE, publish(1, 1, "in/x"));
+    driver_feed(driver, MQTT_TO_DEVICE, publish(2, 2, "in/x"));
+    for (uint16_t id = 3; id <= 20; id++)
+        assert_int_equal(driver_feed(driver, MQTT_TO_DEVICE, publish(1 + id % 2, id, "no/x")), INSPECT_MORE);
+    assert_int_equal(driver_feed(driver, MQTT_TO_DEVICE, publish(1, 21, "in/x")), INSPECT_WRONG);
+    driver_destroy(driver);
+    packets_forget();
+}
+
+/* Unless it is wanted the broker is trusted. */
+static void test_trusted(void **state) {
+    (void)state;
+    struct setup setup = setup_of_two();
+    setup.limits.is_broker_counted = false;
+    struct driver *driver = driver_open(&setup);
+    for (uint16_t id = 1; id <= 20; id++)
+        assert_int_equal(driver_feed(driver, MQTT_TO_DEVICE, publish(1 + id % 2, id, "in/x")), INSPECT_MORE);
     driver_destroy(driver);
     packets_forget();
 }
@@ -223,7 +258,8 @@ static int destroy_policy(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unlimited), cmocka_unit_test(test_at_random),
-        cmocka_unit_test(test_exchanges), cmocka_unit_test(test_answered_here),
+        cmocka_unit_test(test_both_ways), cmocka_unit_test(test_answered_here),
+        cmocka_unit_test(test_kept_back), cmocka_unit_test(test_trusted),
         cmocka_unit_test(test_streams),   cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests_name("inspect/window", tests, create_policy, destroy_policy);

@@ -101,6 +101,7 @@ static inline struct generation *generation_of(const char *conf, const char *acl
                                       .max_topic_alias = (uint16_t)listener->max_topic_alias,
                                       .max_keepalive_s = (uint16_t)listener->max_keepalive,
                                       .receive_maximum = (uint16_t)listener->receive_maximum,
+                                      .is_broker_counted = listener->enforce_receive_maximum,
                                       .is_deny_disconnect = listener->deny_publish != 0}};
         generation->terms[i].identity = world_identity(listener);
         terms_take_rules(&generation->terms[i].limits, listener);
