@@ -1,8 +1,8 @@
 #include "conf/check.h"
 
 #include "base/text.h"
-#include "conf/check_rates.h"
 #include "conf/check_entry.h"
+#include "conf/check_rates.h"
 #include "conf/rows.h"
 
 #define ID_PREFIX_MAX      50
