@@ -67,6 +67,8 @@ size_t engine_write(struct engine *engine, struct span plaintext, struct engine_
 void engine_close(struct engine *engine, struct engine_out *out);
 
 enum engine_state engine_state_of(const struct engine *engine);
+/* Has the peer not said a byte yet? */
+bool engine_is_silent(const struct engine *engine);
 
 /* Why a handshake failed, as a metric label and a sentence for the log. */
 enum tls_trouble {

@@ -7,9 +7,26 @@
 #include "link/link.h"
 #include "link/loop.h"
 
+struct acceptor;
+struct wire;
+
+/* What strangers may cost in one turn of the loop, so that a storm of them delays nobody who is connected:
+ * the rest waits for its next turn, in the order in which it came. See turn.c. */
+#define TURN_HANDSHAKES 8 /* reads of a handshake, some 0.5 ms each */
+#define TURN_ACCEPTS    64
+
+struct turn {
+    uv_prepare_t begin;
+    uv_idle_t awake; /* active while somebody waits: the loop does not sleep then */
+    unsigned handshakes_left, accepts_left;
+    struct wire *first, **last; /* not read now, although there is something */
+    struct acceptor *acceptors;
+};
+
 struct loop {
     uv_loop_t uv;
     uv_timer_t tick; /* turns the wheel; runs only while a deadline is set */
+    struct turn turn;
     struct wheel wheel;
     uint8_t *ciphertext; /* LOOP_READ_SIZE, what a TLS link reads from its socket */
     struct engine_out out;
@@ -22,7 +39,22 @@ int loop_init(struct loop *loop, void *owner);
 /* After uv_run came back; all handles must be closed or closing. */
 void loop_close(struct loop *loop);
 
-struct wire;
+void turn_open(struct loop *loop);
+void turn_close(struct loop *loop);
+/* May a handshake be taken a step further in this turn? */
+static inline bool turn_has_handshake(const struct loop *loop) {
+    return loop->turn.handshakes_left != 0;
+}
+/* A step was taken. */
+static inline void turn_count_handshake(struct loop *loop) {
+    loop->turn.handshakes_left -= loop->turn.handshakes_left != 0;
+}
+/* Reads the wire in a later turn. */
+void turn_wait(struct wire *wire);
+void turn_forget(struct wire *wire);
+/* Counts a connection to accept; false: not in this turn, on_turn is called in a later one. */
+bool turn_accept(struct acceptor *acceptor);
+void turn_forget_acceptor(struct acceptor *acceptor);
 
 /* Plain or TLS: where the socket's bytes go, what becomes of them, and the verbs of the link. */
 struct wire_kind {
@@ -47,6 +79,7 @@ struct wire {
     size_t waiting_size, waiting_room;
     struct deadline linger; /* bounds a polite close */
     bool is_lingering;
+    struct wire *next, **previous; /* in turn.first; previous NULL: not there */
 };
 
 /* A listening socket of one worker. */
@@ -59,6 +92,9 @@ struct acceptor {
         uv_pipe_t pipe;
     } uv;
     bool is_unix;
+    bool is_waiting; /* in turn.acceptors */
+    struct acceptor *next;
+    void (*on_turn)(struct acceptor *acceptor);
     size_t listener_index;
     void *owner;
     /* The wire is the owner's: he gives it TLS (wire_secure), events and reading, or drops it. */
@@ -89,6 +125,7 @@ int wire_send(struct wire *wire, const struct span *pieces, size_t count);
 void wire_close(struct wire *wire, enum link_manner manner);
 /* The verbs that both kinds share. */
 void wire_read_start(struct link *link);
+int wire_arm(struct wire *wire);
 void wire_read_stop(struct link *link);
 bool wire_is_ended(struct link *link);
 

@@ -34,7 +34,9 @@ struct session {
     unsigned open_count;          /* links and jobs that must finish before the session is freed */
     bool is_crowded, is_started, is_device_waiting;
     struct address address;
-    struct guest guest; /* what it holds in the host's lobby */
+    struct guest guest;                               /* what it holds in the host's lobby */
+    struct session *next_shaking, **previous_shaking; /* in shaking_first; previous NULL: not there */
+    uint64_t arrived_ms;
     struct inspector inspector;
     struct relay from_device, from_broker;
     struct heap connect; /* the CONNECT as the broker gets it, until it is sent */

@@ -65,6 +65,8 @@ struct session_host {
     void (*on_refused)(struct session_host *host, const struct inspect_refusal *refusal);
     void (*on_end)(struct session_host *host, enum session_end end, const char *words);
     struct session *first; /* all sessions of this worker */
+    /* Those whose TLS handshake counts against max_handshakes, the oldest first. */
+    struct session *shaking_first, **shaking_last; /* NULL: none yet */
     size_t count;
 };
 
@@ -76,6 +78,10 @@ struct session *session_begin(struct session_host *host, struct link *device, co
 /* What the connection holds in the host's lobby is the session's from now on, which gives it back at its end.
  */
 void session_keep_guest(struct session *session, const struct guest *guest);
+
+/* Ends the oldest handshake of this worker whose device has not said a byte although it had time to. False:
+ * there is none. */
+bool session_shed_silent(struct session_host *host);
 
 /* The one door out. */
 void session_end(struct session *session, enum session_end end);

@@ -82,6 +82,9 @@ static bool pass_lobby(struct worker *worker, size_t index, const struct address
     const struct generation *generation = worker->host.generation;
     const struct terms *terms = &generation->terms[index];
     const struct lobby_rules rules = {generation->conf, terms->listener, index};
+    int64_t most = generation->conf->max_handshakes;
+    if (terms->tls != NULL && most != 0 && lobby_handshakes(worker->host.lobby) >= most)
+        (void)session_shed_silent(&worker->host);
     enum lobby_answer answer = lobby_arrive(worker->host.lobby, &rules, address, terms->tls != NULL,
                                             uv_now(&worker->loop.uv), guest);
     char room[ADDRESS_TEXT_SIZE];

@@ -181,6 +181,10 @@ void engine_close(struct engine *engine, struct engine_out *out) {
         end(engine, ENGINE_CLOSED, TLS_TROUBLE_NONE);
 }
 
+bool engine_is_silent(const struct engine *engine) {
+    return engine->first_count == 0;
+}
+
 enum engine_state engine_state_of(const struct engine *engine) {
     return engine->state;
 }

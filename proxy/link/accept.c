@@ -89,7 +89,8 @@ static void peer_of(struct wire *wire, bool is_unix, struct address *address) {
 
 static void on_connection(uv_stream_t *stream, int status) {
     struct acceptor *acceptor = stream->data;
-    if (status < 0)
+    /* What is not accepted waits in libuv, which does not look at the listener meanwhile. */
+    if (status < 0 || !turn_accept(acceptor))
         return;
     struct wire *wire = wire_create(acceptor->loop, acceptor->is_unix);
     if (wire == NULL)
@@ -104,9 +105,15 @@ static void on_connection(uv_stream_t *stream, int status) {
     acceptor->on_accept(acceptor, wire, &address);
 }
 
+static void on_turn(struct acceptor *acceptor) {
+    on_connection(&acceptor->uv.stream, 0);
+}
+
 int acceptor_open(struct acceptor *acceptor, struct loop *loop, int fd, bool is_unix) {
     acceptor->loop = loop;
     acceptor->is_unix = is_unix;
+    acceptor->is_waiting = false;
+    acceptor->on_turn = on_turn;
     int result =
         is_unix ? uv_pipe_init(&loop->uv, &acceptor->uv.pipe, 0) : uv_tcp_init(&loop->uv, &acceptor->uv.tcp);
     if (result == 0)
@@ -118,6 +125,7 @@ int acceptor_open(struct acceptor *acceptor, struct loop *loop, int fd, bool is_
 }
 
 void acceptor_close(struct acceptor *acceptor) {
+    turn_forget_acceptor(acceptor);
     if (!uv_is_closing(&acceptor->uv.handle))
         uv_close(&acceptor->uv.handle, NULL);
 }

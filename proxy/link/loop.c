@@ -23,11 +23,13 @@ int loop_init(struct loop *loop, void *owner) {
     loop->tick.data = loop;
     uv_timer_start(&loop->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
     uv_unref((uv_handle_t *)&loop->tick);
+    turn_open(loop);
     return 0;
 }
 
 void loop_close(struct loop *loop) {
     uv_close((uv_handle_t *)&loop->tick, NULL);
+    turn_close(loop);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);
     free(loop->ciphertext);

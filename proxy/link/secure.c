@@ -41,6 +41,8 @@ static void pump(struct wire *wire) {
 
 static void secure_bytes(struct wire *wire, struct span bytes) {
     struct link *link = &wire->link;
+    if (!link->is_open)
+        turn_count_handshake(wire->loop);
     enum engine_state state = engine_feed(link->engine, bytes, &wire->loop->out);
     int error = flush(wire);
     if (error < 0) {

@@ -41,6 +41,7 @@ static void on_handle_closed(uv_handle_t *handle) {
 
 static void close_handle(struct wire *wire) {
     wheel_cancel(&wire->loop->wheel, &wire->linger);
+    turn_forget(wire);
     if (!uv_is_closing(&wire->uv.handle))
         uv_close(&wire->uv.handle, on_handle_closed);
 }
@@ -88,6 +89,11 @@ void wire_drop(struct wire *wire) {
 
 /* ---- reading ---- */
 
+/* A handshake in progress, whose next step this turn of the loop cannot afford. */
+static bool must_wait(const struct wire *wire) {
+    return wire->link.engine != NULL && !wire->link.is_open && !turn_has_handshake(wire->loop);
+}
+
 /* A link that is to rest stays armed until something comes: most rests, such as the one while the broker is
  * dialled, are over before, and cost no system call. */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
@@ -96,7 +102,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     struct link_room room = {NULL, 0};
     if (wire->link.is_closing)
         room = (struct link_room){wire->loop->ciphertext, LOOP_READ_SIZE}; /* thrown away */
-    else if (wire->link.is_reading)
+    else if (wire->link.is_reading && !must_wait(wire))
         room = wire->kind->room(wire);
     *buffer = uv_buf_init((char *)room.at, (unsigned)room.size);
 }
@@ -120,7 +126,10 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
         if (count < 0 && wire->is_lingering)
             close_handle(wire);
     } else if (count == UV_ENOBUFS) {
-        rest(wire);
+        if (wire->link.is_reading && must_wait(wire))
+            turn_wait(wire);
+        else
+            rest(wire);
     } else if (count < 0) {
         wire->link.events->on_end(&wire->link, count == UV_EOF ? 0 : (int)count);
     } else if (count > 0) {
@@ -129,14 +138,14 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
 }
 
 /* Also while it is armed still. */
-static int arm(struct wire *wire) {
+int wire_arm(struct wire *wire) {
     int result = uv_read_start(&wire->uv.stream, on_alloc, on_read);
     return result == UV_EALREADY ? 0 : result;
 }
 
 void wire_read_start(struct link *link) {
     /* Only fails on a handle that is closing or was never connected: both have their own end on the way. */
-    (void)arm((struct wire *)link);
+    (void)wire_arm((struct wire *)link);
 }
 
 void wire_read_stop(struct link *link) {
@@ -158,7 +167,7 @@ static void linger(struct wire *wire) {
         close_handle(wire);
         return;
     }
-    if (arm(wire) < 0) {
+    if (wire_arm(wire) < 0) {
         close_handle(wire);
         return;
     }

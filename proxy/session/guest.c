@@ -16,8 +16,50 @@ static void count(struct session *session, enum metric metric) {
     tally_add(&session->host->tally->rows[metric], 1);
 }
 
+/* How long a ClientHello may be on its way before somebody else may have the place. */
+#define SILENCE_MS 1000
+/* Handshakes looked at: those in front that are no longer silent are few, or about to end. */
+#define SHED_LOOK_MAX 64
+
+static void join_shaking(struct session *session) {
+    struct session_host *host = session->host;
+    if (host->shaking_last == NULL)
+        host->shaking_last = &host->shaking_first;
+    session->arrived_ms = now_ms(session);
+    session->next_shaking = NULL;
+    session->previous_shaking = host->shaking_last;
+    *host->shaking_last = session;
+    host->shaking_last = &session->next_shaking;
+}
+
+static void leave_shaking(struct session *session) {
+    if (session->previous_shaking == NULL)
+        return;
+    *session->previous_shaking = session->next_shaking;
+    if (session->next_shaking != NULL)
+        session->next_shaking->previous_shaking = session->previous_shaking;
+    else
+        session->host->shaking_last = session->previous_shaking;
+    session->previous_shaking = NULL;
+}
+
 void session_keep_guest(struct session *session, const struct guest *guest) {
     session->guest = *guest;
+    if (guest->is_shaking)
+        join_shaking(session);
+}
+
+bool session_shed_silent(struct session_host *host) {
+    struct session *session = host->shaking_first;
+    for (int i = 0; i < SHED_LOOK_MAX && session != NULL; i++, session = session->next_shaking) {
+        if (now_ms(session) - session->arrived_ms < SILENCE_MS)
+            return false;
+        if (engine_is_silent(session->device->engine)) {
+            session_end(session, SESSION_END_HANDSHAKE_SHED);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool session_is_banned(struct session *session, struct span username, struct span client_id) {
@@ -44,6 +86,7 @@ enum lobby_answer session_seat(struct session *session) {
 }
 
 void session_shaken(struct session *session) {
+    leave_shaking(session);
     if (session->host->lobby != NULL)
         lobby_shaken(session->host->lobby, &session->guest);
 }

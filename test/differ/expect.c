@@ -341,6 +341,21 @@ static enum fate judge_connack(struct way *way, struct ref_packet *packet) {
     return PASSES;
 }
 
+/* More than was asked for is granted to nobody: no device may ask for more than max_qos. */
+static enum fate judge_suback(struct way *way, struct ref_packet *packet) {
+    static uint8_t lowered[65536];
+    if (packet->codes.size > sizeof lowered)
+        return PASSES;
+    memcpy(lowered, packet->codes.at, packet->codes.size);
+    for (size_t i = 0; i < packet->codes.size; i++)
+        if (lowered[i] <= 2 && lowered[i] > way->rules->max_qos) {
+            lowered[i] = (uint8_t)way->rules->max_qos;
+            way->said->is_rewritten = true;
+        }
+    packet->codes.at = lowered;
+    return PASSES;
+}
+
 static enum fate judge(struct way *way, struct ref_packet *packet, struct ref_bytes *topic) {
     if (!way->is_from_device && !way->is_started && packet->type != REF_CONNACK && packet->type != REF_AUTH)
         return wrong(way, "it comes before the CONNACK");
@@ -352,6 +367,7 @@ static enum fate judge(struct way *way, struct ref_packet *packet, struct ref_by
     case REF_PUBLISH: return judge_publish(way, packet, topic);
     case REF_SUBSCRIBE: return judge_subscribe(way, packet);
     case REF_AUTH: return judge_auth(way, packet);
+    case REF_SUBACK: return judge_suback(way, packet);
     case REF_PUBREL:
         if (!has_id(&way->cut, packet->packet_id))
             return PASSES;

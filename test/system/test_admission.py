@@ -1,6 +1,9 @@
 """Who may come near, how often, and who is sent away: addresses, rates, counts, bans; across two workers."""
 import contextlib
+import os
 import re
+import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -331,6 +334,8 @@ def test_max_handshakes(start, certs, device_of, version):
     context = tls_context(certs.cafile)
     first = make(version, "first", context=context)
     silent = [device_of(make.port) for _ in range(2)]
+    for device in silent:
+        device.send(b"\x16")
     settled(make, handshakes_open=2)
     for source in ("127.0.0.1", "127.0.0.2"):
         assert is_closed_at_once(make.port, source, b"\x16\x03\x01")
@@ -341,6 +346,64 @@ def test_max_handshakes(start, certs, device_of, version):
     assert make(version, "second", context=context).ping()
     settled(make, handshakes_open=1)
     make.gate.wait_log("closed: there are max_handshakes in progress", 2)
+
+
+def test_silent_handshakes_make_room(start, certs, device_of):
+    """Whoever says nothing for a second may lose its place, the oldest first; whoever has begun may not."""
+    make = start("max_handshakes 3\nworkers 1", is_tls=True)
+    context = tls_context(certs.cafile)
+    begun = device_of(make.port)
+    begun.send(b"\x16\x03\x01")
+    silent = []
+    for number in (1, 2):
+        silent.append(device_of(make.port))
+        settled(make, handshakes_open=1 + number)
+    time.sleep(1.2)
+    assert make(5, "in", context=context).ping()
+    assert silent[0].read_to_end_of_bytes() == b""
+    settled(make, handshakes_open=2, connections_over_handshakes=0)
+    settled(make, **{'sessions_ended_total{reason="handshake_shed"}': 1})
+    late = device_of(make.port)
+    settled(make, handshakes_open=3)
+    assert make(5, "in too", context=context).ping()
+    assert silent[1].read_to_end_of_bytes() == b""
+    settled(make, handshakes_open=2)
+    fresh = device_of(make.port)
+    fresh.send(b"\x16")
+    settled(make, handshakes_open=3)
+    assert not select.select([late.sock, begun.sock, fresh.sock], [], [], 0)[0], "one of them is closed"
+
+
+def test_handshakes_share_the_turns(gate_of, backend, certs, port, device_of):
+    """Hundreds of ClientHellos at once do not hold up a device that is connected, and all of them are answered."""
+    gate = gate_of("backend 127.0.0.1:%d\nworkers 1\nallow_anonymous true\nlistener %d 127.0.0.1\n%s\n" % (backend.port, port, certs.tls))
+    context = tls_context(certs.cafile)
+    device = device_of(port, context, version=5)
+    device.connect("dev")
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(300)]
+    hellos = []
+    for sock in sockets:
+        sock.setblocking(False)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        hellos.append(outgoing.read())
+    assert device.ping()  # all are accepted
+    os.kill(gate.pid, signal.SIGSTOP)
+    for sock, hello in zip(sockets, hellos):
+        sock.sendall(hello)
+    device.send(mqtt.pingreq())
+    os.kill(gate.pid, signal.SIGCONT)
+    device.expect(mqtt.PINGRESP)
+    answered = len(select.select(sockets, [], [], 0)[0])
+    assert answered < 150, "the device waited for %d handshakes" % answered
+    deadline = time.monotonic() + 60
+    while len(select.select(sockets, [], [], 0.1)[0]) < 300:
+        assert time.monotonic() < deadline, "some are never answered"
+    for sock in sockets:
+        assert sock.recv(5)[:1] == b"\x16"
+        sock.close()
 
 
 def test_max_handshakes_gives_back(start, certs, device_of):
