@@ -19,6 +19,7 @@ struct gate {
     struct bound_socket *sockets; /* worker_count rows of socket_count */
     size_t socket_count;
     struct metrics_server *metrics;
+    struct watch *watch;
     uv_signal_t signals[6];
     bool is_ready, is_stopping;
     uint64_t reloads_good, reloads_bad;
@@ -27,6 +28,9 @@ struct gate {
 
 /* Runs in the foreground until SIGTERM or SIGINT; the exit status. */
 int gate_run(const char *path, bool is_verbose);
+
+/* What SIGHUP does. */
+void gate_reload(struct gate *gate);
 
 /* -t: reads and loads everything without opening a socket; prints findings to stderr; 0 or 1. */
 int gate_test(const char *path);

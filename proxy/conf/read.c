@@ -124,6 +124,7 @@ static void include_folder(struct reading *reading, struct open_file *file, stru
         REFUSE(place, "include_dir is not possible here, where no file is opened; remove it");
         return;
     }
+    reading->conf->include_dir = folder;
     reading->conf->origins[CONF_include_dir] = (struct conf_origin){place->file, place->line};
     char **paths;
     size_t count;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "conf/diff.h"
 #include "control/generation.h"
+#include "control/watch.h"
 #include "crypto/random.h"
 
 /* Descriptors kept back for reading configuration and certificates at a reload, the log, and DNS. */
@@ -209,7 +210,7 @@ static void tell_change(void *keeper, const struct conf_change *change) {
              change->to, change->needs_restart ? ": needs a restart, for now the old value stays." : ".");
 }
 
-static void reload(struct gate *gate) {
+static void take_configuration(struct gate *gate) {
     struct findings findings;
     findings_init(&findings);
     log_notice("Reloading %s.", gate->path);
@@ -237,6 +238,12 @@ static void reload(struct gate *gate) {
     log_notice("Reloaded: configuration %llu is in force.", (unsigned long long)wanted->number);
 }
 
+void gate_reload(struct gate *gate) {
+    int64_t began_ns = watch_begin();
+    take_configuration(gate);
+    watch_loaded(gate->watch, began_ns);
+}
+
 /* ---- start and stop ---- */
 
 static void stop(struct gate *gate) {
@@ -248,6 +255,8 @@ static void stop(struct gate *gate) {
         if (gate->signals[i].data != NULL)
             uv_close((uv_handle_t *)&gate->signals[i], NULL);
     metrics_close(gate);
+    watch_close(gate->watch);
+    gate->watch = NULL;
     for (size_t i = 0; i < gate->worker_count; i++)
         worker_stop(&gate->workers[i]);
 }
@@ -255,7 +264,7 @@ static void stop(struct gate *gate) {
 static void on_signal(uv_signal_t *handle, int number) {
     struct gate *gate = handle->data;
     if (number == SIGHUP)
-        reload(gate);
+        gate_reload(gate);
     else if (number == SIGTERM || number == SIGINT)
         stop(gate);
     else if (log_reopen() < 0)
@@ -383,6 +392,7 @@ int gate_run(const char *path, bool is_verbose) {
     struct findings findings;
     static struct gate gate;
     gate = (struct gate){.path = path, .is_verbose = is_verbose, .started_s = time(NULL)};
+    int64_t began_ns = watch_begin();
     findings_init(&findings);
     signal(SIGPIPE, SIG_IGN);
     /* Before anything is put into a table by its hash. */
@@ -411,6 +421,7 @@ int gate_run(const char *path, bool is_verbose) {
     findings_clear(&findings);
     if (!start(&gate))
         return 1;
+    gate.watch = watch_open(&gate, began_ns);
     gate.is_ready = true;
     log_notice("Drawbridge is ready: %zu listening socket%s, %zu worker%s.", gate.socket_count,
                gate.socket_count == 1 ? "" : "s", gate.worker_count, gate.worker_count == 1 ? "" : "s");
