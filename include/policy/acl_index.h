@@ -12,7 +12,6 @@
 #include "base/arena.h"
 #include "policy/acl_rule.h"
 
-#define ACL_INDEX_DEPTH 12
 /* A list that is not longer is walked along quicker. */
 #define ACL_INDEX_RULES_MIN 16
 
@@ -22,5 +21,13 @@ bool acl_index_list(struct arena *arena, struct acl_list *list);
 /* The first rule in the order of the walk that matches the topic and is a deny or grants `access`. */
 const struct acl_rule *acl_index_first(const struct acl_index *index, enum acl_access access,
                                        const struct acl_values *values, const struct acl_topic *topic);
+
+/* The first that is a deny or grants `access` and covers the whole filter. */
+const struct acl_rule *acl_index_first_cover(const struct acl_index *index, enum acl_access access,
+                                             const struct acl_values *values, struct span filter);
+
+/* The first deny that matches all common topics of that many levels. */
+const struct acl_rule *acl_index_first_deny(const struct acl_index *index, const struct acl_common *common,
+                                            uint32_t level_count, const struct acl_values *values);
 
 #endif

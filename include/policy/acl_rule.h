@@ -23,6 +23,7 @@ enum acl_mark {
     ACL_MARK_UNIT = 16,       /* %{ou}: likewise */
     ACL_MARKS_OF_MANY = ACL_MARK_SAN | ACL_MARK_UNIT,
 };
+#define ACL_MARK_COUNT 5
 
 /* What the marks stand for, for one session. An empty value matches nothing. */
 struct acl_values {
@@ -68,6 +69,7 @@ struct acl_rule {
 };
 
 struct acl_index;
+struct acl_sieve;
 
 /* Denies first, the newest in front, then the others in the file's order: the order of the walk. */
 struct acl_list {
@@ -77,6 +79,7 @@ struct acl_list {
     uint32_t rule_count;
     bool has_patterns, has_subscribe;
     const struct acl_index *index; /* NULL: it is short, so walk along it */
+    const struct acl_sieve *sieve; /* with an index only */
     struct acl_list *next;         /* of all lists of the file */
 };
 
@@ -115,6 +118,10 @@ struct acl_rule *acl_rule_create(struct arena *arena, struct span filter, enum a
 /* What a level of a pattern is. */
 enum acl_mark acl_level_mark(struct span level);
 
+/* May the mark stand for the level (SPAN_NONE: for any at all), in one variant at least? As the first level
+ * it stands for nothing that begins with `$`. */
+bool acl_mark_may_be(enum acl_mark mark, const struct acl_values *values, struct span level, bool is_first);
+
 void acl_list_add(struct acl_list *list, struct acl_rule *rule);
 
 /* Marks as whole levels of a filter, and as text anywhere in it. */
@@ -123,6 +130,16 @@ struct acl_marks {
     bool has_text, has_user_text;
 };
 struct acl_marks acl_filter_marks(struct span filter);
+
+#define ACL_INDEX_DEPTH 12
+
+/* The first levels of a filter; one whose `at` is NULL is a + or, among common topics, anything. */
+struct acl_levels {
+    struct span levels[ACL_INDEX_DEPTH];
+    uint32_t count; /* of all, without a final # */
+    bool is_open;   /* ends in # */
+};
+struct acl_levels acl_levels_of(struct span filter);
 
 /* A topic as the quick test wants it. */
 struct acl_topic {
@@ -134,6 +151,18 @@ static inline uint64_t acl_word(const uint8_t *at, size_t size) {
     uint64_t word = 0;
     memcpy(&word, at, size < sizeof word ? size : sizeof word);
     return word;
+}
+
+/* No keyed hash: what is in a table comes from the file, so that a stranger's topic can be no slower than the
+ * longest chain there. */
+static inline uint64_t acl_level_hash(uint64_t seed, struct span level) {
+    uint64_t hash = seed ^ level.size * 0x9E3779B97F4A7C15u;
+    for (size_t at = 0; at < level.size; at += 8) {
+        size_t left = level.size - at;
+        hash = (hash ^ acl_word(level.at + at, left < 8 ? left : 8)) * 0xD6E8FEB86659FD93u;
+        hash ^= hash >> 32;
+    }
+    return hash ^ hash >> 29;
 }
 
 static inline struct acl_topic acl_topic(struct span bytes) {
@@ -201,6 +230,9 @@ bool acl_common_may_share(const struct acl_common *common, const struct acl_rule
 /* Turns to a rule, in a variant (borrowed). False when the two have nothing in common; the others are not to
  * be asked then. */
 bool acl_common_with(struct acl_common *common, const struct acl_rule *rule, const struct acl_values *values);
+
+/* The levels of all common topics of that many levels. */
+struct acl_levels acl_common_levels(const struct acl_common *common, uint32_t level_count);
 
 /* Does `deny`, in any variant of `values`, match all common topics of that many levels? When it does not, it
  * spares the one with the word that occurs nowhere. */

@@ -1,6 +1,7 @@
 #include "policy/acl.h"
 
 #include "policy/acl_set.h"
+#include "policy/acl_sieve.h"
 #include "policy/lines.h"
 
 void acl_complain_of_memory(struct acl_compiling *compiling) {
@@ -39,7 +40,7 @@ struct acl *acl_compile(struct arena *arena, const char *path, struct span text,
     if (acl->rule_count == 0 && findings->error_count == errors_before)
         ACL_COMPLAIN(&compiling, FINDING_ERROR, "no rule in it; without a rule nobody could do anything");
     for (struct acl_list *list = acl->lists; list != NULL; list = list->next)
-        if (!acl_index_list(arena, list)) {
+        if (!acl_index_list(arena, list) || !acl_sieve_list(arena, list)) {
             acl_complain_of_memory(&compiling);
             break;
         }

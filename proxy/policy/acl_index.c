@@ -23,16 +23,8 @@ struct acl_index {
     size_t level_size_max; /* a longer level of a topic is in no rule */
 };
 
-/* No keyed hash: what is in the table comes from the file, so that a stranger's topic can be no slower than
- * the longest chain there. */
 static uint64_t hash_level(const struct node *parent, struct span level) {
-    uint64_t hash = (uint64_t)(uintptr_t)parent ^ level.size * 0x9E3779B97F4A7C15u;
-    for (size_t at = 0; at < level.size; at += 8) {
-        size_t left = level.size - at;
-        hash = (hash ^ acl_word(level.at + at, left < 8 ? left : 8)) * 0xD6E8FEB86659FD93u;
-        hash ^= hash >> 32;
-    }
-    return hash ^ hash >> 29;
+    return acl_level_hash((uint64_t)(uintptr_t)parent, level);
 }
 
 static struct node *find_child(const struct acl_index *index, const struct node *parent, struct span level) {
@@ -129,15 +121,28 @@ bool acl_index_list(struct arena *arena, struct acl_list *list) {
 struct search {
     const struct acl_index *index;
     const struct acl_values *values;
-    const struct acl_topic *topic;
     enum acl_access access;
+    /* What is looked for: a topic, a filter to be covered, or common topics. */
+    const struct acl_topic *topic;
+    struct span filter;
+    const struct acl_common *common;
+    struct acl_levels levels; /* of the last two */
     const struct acl_rule *best;
 };
 
+static bool is_found(const struct search *search, const struct acl_rule *rule) {
+    if (!acl_rule_is_about(rule, (uint8_t)search->access, search->values))
+        return false;
+    if (search->topic != NULL)
+        return acl_rule_matches(rule, search->values, search->topic);
+    if (search->common != NULL)
+        return acl_common_is_denied(search->common, search->levels.count, rule, search->values);
+    return acl_rule_covers(rule, search->values, search->filter);
+}
+
 static void look(struct search *search, const struct acl_rule *rule) {
     for (; rule != NULL && (search->best == NULL || rule->rank < search->best->rank); rule = rule->next_here)
-        if (acl_rule_is_about(rule, (uint8_t)search->access, search->values) &&
-            acl_rule_matches(rule, search->values, search->topic)) {
+        if (is_found(search, rule)) {
             search->best = rule;
             return;
         }
@@ -160,7 +165,56 @@ static void visit(struct search *search, const struct node *node, struct span re
 
 const struct acl_rule *acl_index_first(const struct acl_index *index, enum acl_access access,
                                        const struct acl_values *values, const struct acl_topic *topic) {
-    struct search search = {index, values, topic, access, NULL};
+    struct search search;
+    search.index = index;
+    search.values = values;
+    search.access = access;
+    search.topic = topic;
+    search.best = NULL;
     visit(&search, &index->root, topic->bytes);
+    return search.best;
+}
+
+/* The same for a filter: what a + stands for is matched by wildcards alone, what a # stands for by # alone.
+ */
+static void visit_levels(struct search *search, const struct node *node, uint32_t depth) {
+    const struct acl_levels *levels = &search->levels;
+    look(search, node->opens);
+    if (depth == levels->count) {
+        if (!levels->is_open)
+            look(search, node->ends);
+        else if (depth == 0 && node->any != NULL)
+            look(search, node->any->opens); /* +/# covers # */
+        return;
+    }
+    if (depth == ACL_INDEX_DEPTH)
+        return;
+    struct span level = levels->levels[depth];
+    const struct node *child = level.at == NULL ? NULL : find_child(search->index, node, level);
+    if (child != NULL)
+        visit_levels(search, child, depth + 1);
+    if (node->any != NULL)
+        visit_levels(search, node->any, depth + 1);
+}
+
+const struct acl_rule *acl_index_first_cover(const struct acl_index *index, enum acl_access access,
+                                             const struct acl_values *values, struct span filter) {
+    struct search search = {.index = index,
+                            .values = values,
+                            .access = access,
+                            .filter = filter,
+                            .levels = acl_levels_of(filter)};
+    visit_levels(&search, &index->root, 0);
+    return search.best;
+}
+
+const struct acl_rule *acl_index_first_deny(const struct acl_index *index, const struct acl_common *common,
+                                            uint32_t level_count, const struct acl_values *values) {
+    struct search search = {.index = index,
+                            .values = values,
+                            .access = ACL_DENY,
+                            .common = common,
+                            .levels = acl_common_levels(common, level_count)};
+    visit_levels(&search, &index->root, 0);
     return search.best;
 }

@@ -150,8 +150,40 @@ void acl_list_add(struct acl_list *list, struct acl_rule *rule) {
     list->last_grant = &rule->next;
 }
 
-/* What a rule's level (no wildcard) stands for. False when it stands for nothing: an empty value matches
- * nothing, a value with a slash is no level, one with + or # is none that a topic can have. */
+/* An empty value matches nothing, one with a slash is no level, one with + or # is none that a topic can
+ * have.
+ */
+static bool is_level(struct span value) {
+    return value.size != 0 && !span_has_byte(value, '/') && !span_has_byte(value, '+') &&
+           !span_has_byte(value, '#');
+}
+
+bool acl_mark_may_be(enum acl_mark mark, const struct acl_values *values, struct span level, bool is_first) {
+    const struct facts *facts = values->facts;
+    const struct span *choices = NULL;
+    size_t count = 1;
+    switch (mark) {
+    case ACL_MARK_CLIENT_ID: choices = &values->client_id; break;
+    case ACL_MARK_USERNAME: choices = &values->username; break;
+    case ACL_MARK_COMMON_NAME: choices = &values->common_name; break;
+    case ACL_MARK_SAN:
+        count = facts == NULL ? 0 : facts->san_count;
+        choices = facts == NULL ? NULL : facts->sans;
+        break;
+    case ACL_MARK_UNIT:
+        count = facts == NULL ? 0 : facts->unit_count;
+        choices = facts == NULL ? NULL : facts->units;
+        break;
+    default: return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (is_level(choices[i]) && !(is_first && begins_with_dollar(choices[i])) &&
+            (level.at == NULL || span_is_equal(choices[i], level)))
+            return true;
+    return false;
+}
+
+/* What a rule's level (no wildcard) stands for. False when it stands for nothing. */
 static bool literal_of(const struct acl_rule *rule, const struct acl_values *values, struct span level,
                        struct span *literal) {
     *literal = level;
@@ -165,8 +197,7 @@ static bool literal_of(const struct acl_rule *rule, const struct acl_values *val
     case ACL_MARK_UNIT: *literal = values->unit; break;
     default: return true;
     }
-    return literal->size != 0 && !span_has_byte(*literal, '/') && !span_has_byte(*literal, '+') &&
-           !span_has_byte(*literal, '#');
+    return is_level(*literal);
 }
 
 /* The level that begins at `at`. */
@@ -274,6 +305,19 @@ bool acl_rule_covers(const struct acl_rule *rule, const struct acl_values *value
     return false;
 }
 
+struct acl_levels acl_levels_of(struct span filter) {
+    struct acl_levels levels;
+    struct span rest = filter, level;
+    levels.count = 0;
+    levels.is_open = false;
+    while (mqtt_topic_next_level(&rest, &level) && !(levels.is_open = is_hash(level))) {
+        if (levels.count < ACL_INDEX_DEPTH)
+            levels.levels[levels.count] = is_plus(level) ? SPAN_NONE : level;
+        levels.count++;
+    }
+    return levels;
+}
+
 struct acl_common acl_common_begin(struct span filter) {
     struct acl_common common = {.filter = filter};
     common.filter_prefix = measure(filter, false, &common.filter_level_count, &common.filter_is_open);
@@ -344,6 +388,17 @@ static bool walk_step(const struct acl_common *common, struct walk *walk, struct
 static struct walk walk_begin(const struct acl_common *common) {
     return (struct walk){.filter_rest = common->filter,
                          .rule_rest = span_of(common->rule->filter, common->rule->size)};
+}
+
+struct acl_levels acl_common_levels(const struct acl_common *common, uint32_t level_count) {
+    struct acl_levels levels;
+    struct walk walk = walk_begin(common);
+    levels.count = level_count;
+    levels.is_open = false;
+    for (uint32_t i = 0; i < level_count && i < ACL_INDEX_DEPTH; i++)
+        if (!walk_step(common, &walk, &levels.levels[i]))
+            levels.levels[i] = SPAN_NONE;
+    return levels;
 }
 
 /* One empty level would be the empty topic, which is none. */
