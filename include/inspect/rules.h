@@ -57,4 +57,7 @@ uint8_t rules_ack_reason(uint8_t reason);
 /* Counts a refusal by its option. */
 void rules_count(struct tally *tally, enum rule rule);
 
+/* Counts a PUBLISH or a will that is refused, and what of a rule of the ACL broke it. */
+void rules_count_refused(struct tally *tally, const struct verdict *verdict);
+
 #endif

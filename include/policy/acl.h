@@ -52,6 +52,9 @@ struct acl_binding {
 /* An empty username is none, as in mosquitto. */
 void acl_bind(struct acl_binding *binding, const struct acl *acl, struct acl_identity identity);
 
+/* Why a rule that grants the topic refuses the message. */
+enum acl_limit { ACL_LIMIT_NONE, ACL_LIMIT_QOS, ACL_LIMIT_RETAIN };
+
 /* An answer and who gave it. */
 struct verdict {
     bool is_allowed;
@@ -61,6 +64,7 @@ struct verdict {
                           when it is not plain from the rule (its maxqos) */
     bool has_max_qos, is_retain_refused; /* `maxqos` and `noretain` of the rule that grants */
     uint8_t max_qos;
+    uint8_t broken; /* enum acl_limit */
 };
 
 static inline uint8_t verdict_max_qos(const struct verdict *verdict) {

@@ -105,7 +105,7 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
             strip_retain(inspector, bytes, &passed);
         return step_publish_pass(inspector, way, bytes, &passed, &publish, is_bare);
     }
-    tally_add(&inspector->tally->rows[METRIC_publish_refused], 1);
+    rules_count_refused(inspector->tally, &verdict);
     step_tell_refusal(inspector, MQTT_PUBLISH, MQTT_TO_BROKER, publish.topic, verdict);
     if (inspector->limits.is_deny_disconnect) {
         inspector->refused_reason = reason;
@@ -116,7 +116,8 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
 
 struct judged_filters {
     uint32_t refused_count;
-    bool is_lowered; /* a QoS is above max_qos */
+    uint32_t acl_lowered_count; /* QoS is above that of the ACL's rule */
+    bool is_lowered;            /* a QoS is above max_qos or that of a rule */
 };
 
 /* `whole`: what is said of all filters of the packet; `filter`: as the broker gets it, empty when it can not.
@@ -137,6 +138,12 @@ static struct ruling judge_filter(struct inspector *inspector, const struct ruli
     return (struct ruling){step_judge_filter(inspector, filter), RULE_NONE, MQTT_REASON_NOT_AUTHORIZED};
 }
 
+/* Does the rule, not max_qos, lower the QoS? */
+static bool is_lowered_by_acl(const struct inspector *inspector, uint8_t qos, const struct verdict *verdict) {
+    uint8_t asked = qos < inspector->limits.max_qos ? qos : inspector->limits.max_qos;
+    return verdict->is_allowed && asked > verdict_max_qos(verdict);
+}
+
 /* False: memory is out. */
 static bool judge_filters(struct inspector *inspector, const struct inspect_bytes *bytes,
                           const struct mqtt_subscribe *subscribe, struct merge *merge,
@@ -152,6 +159,7 @@ static bool judge_filters(struct inspector *inspector, const struct inspect_byte
         merge->codes[i] = MERGE_OPEN;
         if (ruling.verdict.is_allowed && !counting_subscribe(inspector, merge, i, entry.filter, &ruling))
             return false;
+        judged->acl_lowered_count += is_lowered_by_acl(inspector, entry.options & 3, &ruling.verdict);
         if (ruling.verdict.is_allowed)
             continue;
         merge->codes[i] = inspector->version == MQTT_VERSION_5 ? ruling.reason : 0x80;
@@ -216,7 +224,7 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
     struct merge *merge = merge_add(&inspector->merges, subscribe.packet_id, subscribe.filter_count);
     if (merge == NULL)
         return INSPECT_NO_MEMORY;
-    struct judged_filters judged = {0, false};
+    struct judged_filters judged = {0};
     if (!judge_filters(inspector, bytes, &subscribe, merge, &judged))
         return INSPECT_NO_MEMORY;
     merge->open_count = merge->code_count - judged.refused_count;
@@ -238,6 +246,8 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
     }
     if (result == INSPECT_FLUSH) /* it will be judged once more */
         counting_undo(inspector, merge);
+    else
+        tally_add(&inspector->tally->rows[METRIC_acl_maxqos_lowered], judged.acl_lowered_count);
     bool is_told = judged.refused_count == 0 || merge->open_count == 0; /* no code waits for the SUBACK */
     if (result != INSPECT_NEXT || (is_told && merge->hash_count == 0))
         merge_remove(&inspector->merges, merge);

@@ -116,3 +116,11 @@ void rules_count(struct tally *tally, enum rule rule) {
     if (rule != RULE_NONE)
         tally_add(&tally->rules[rule], 1);
 }
+
+void rules_count_refused(struct tally *tally, const struct verdict *verdict) {
+    tally_add(&tally->rows[METRIC_publish_refused], 1);
+    if (verdict->broken == ACL_LIMIT_QOS)
+        tally_add(&tally->rows[METRIC_acl_maxqos_refused], 1);
+    else if (verdict->broken == ACL_LIMIT_RETAIN)
+        tally_add(&tally->rows[METRIC_acl_noretain_refused], 1);
+}

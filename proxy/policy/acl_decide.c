@@ -56,15 +56,16 @@ struct verdict acl_may_write(const struct acl_binding *binding, struct span topi
 struct verdict acl_may_publish(const struct acl_binding *binding, struct span topic, uint8_t qos,
                                bool is_retained) {
     struct verdict verdict = acl_may_write(binding, topic);
-    const char *words = NULL;
-    if (qos > verdict_max_qos(&verdict))
-        words = "its QoS is above the maxqos of the rule";
-    else if (is_retained && verdict.is_retain_refused)
-        words = "it is retained, and the rule says noretain";
-    if (verdict.is_allowed && words != NULL) {
-        verdict.is_allowed = false;
-        verdict.words = words;
+    if (!verdict.is_allowed)
+        return verdict;
+    if (qos > verdict_max_qos(&verdict)) {
+        verdict.broken = ACL_LIMIT_QOS;
+        verdict.words = "its QoS is above the maxqos of the rule";
+    } else if (is_retained && verdict.is_retain_refused) {
+        verdict.broken = ACL_LIMIT_RETAIN;
+        verdict.words = "it is retained, and the rule says noretain";
     }
+    verdict.is_allowed = verdict.broken == ACL_LIMIT_NONE;
     return verdict;
 }
 

@@ -248,7 +248,7 @@ static void judge_will_topic(struct session *session, struct mqtt_connect *conne
         verdict = (struct verdict){.words = "the will is larger than message_size_limit"};
     if (verdict.is_allowed)
         return;
-    tally_add(&session->host->tally->rows[METRIC_publish_refused], 1);
+    rules_count_refused(session->host->tally, &verdict);
     session_on_refused(session,
                        &(struct inspect_refusal){MQTT_CONNECT, MQTT_TO_BROKER, connect->will_topic, verdict});
     cut_will(connect);

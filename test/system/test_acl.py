@@ -5,7 +5,9 @@ import pytest
 
 from peers import gate as gates
 from peers import packets as mqtt
+from peers.counters import wait_counter
 from peers.device import tls_context
+from peers.ports import free_port
 
 VERSIONS = [3, 4, 5]
 
@@ -148,6 +150,27 @@ def test_will(start, backend, port, device_of, version):
         assert (connect.will is not None) == is_allowed
         words = ("connect", "desk/w", "--qos", qos) + (("--retain",) if retain else ())
         assert make.explain(version, "alice", *words)[0] == (0 if is_allowed else 1)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_counted(start, device_of, port, version):
+    """What maxqos and noretain refuse or lower, apart from all other refusals."""
+    metrics = free_port()
+    make = start(extra="metrics_listener 127.0.0.1:%d" % metrics)
+    device = make(version, "alice")
+    for qos, retain in [(2, False), (2, True), (1, True), (1, False)]:  # of both the QoS is named
+        device.publish("desk/1", b"x", qos=qos, retain=retain)
+    device.publish("staff/shut", b"x", qos=2)
+    for number, (text, qos) in enumerate([("staff/#", 2), ("staff/+", 1), ("news/#", 2), ("staff/shut", 2)], 1):
+        device.send(mqtt.subscribe(version, number, [(text, qos)]))
+        device.expect(mqtt.SUBACK)
+    for qos, retain in [(2, False), (1, True), (1, True)]:
+        will = {"topic": "desk/w", "payload": "x", "qos": qos, "retain": retain}
+        device_of(port, version=version).connect("will", username="alice", will=will)
+    wanted = {"publish_refused": 7, "subscribe_refused": 1, "acl_maxqos_refused": 3, "acl_noretain_refused": 3,
+              "acl_maxqos_lowered": 1}
+    for name, count in wanted.items():
+        wait_counter(metrics, name + "_total", count)
 
 
 FACTS = """pattern readwrite cn/%{cn}/#
