@@ -20,6 +20,7 @@
  *       goes round the devices, the next one leaves when one has arrived (QoS 1: when its PUBACK is back).
  *       Flight 1 is the lone message, for which the proxy wakes up; flight = count is one batch per device.
  *   --flood: as fast as the sockets take it, --window BYTES (262144) under way per device
+ *   --topics N (1): of a flood, in turn, so that no message has the topic of the one before
  *   --record BYTES (16384): of a flood to the broker, in one TLS record; a message is not cut
  *
  * Prints "result UNITS TOTAL MILLISECONDS": TOTAL is nanoseconds of the proxy's CPU time (all its threads),
@@ -46,7 +47,7 @@ static struct {
     uint16_t port, broker_port;
     pid_t process;
     size_t payload_size, record_bytes;
-    uint32_t batch, flight;
+    uint32_t batch, flight, topic_count;
     uint64_t window_bytes;
     double seconds, warm_seconds, limit_seconds, hold_seconds;
     bool is_flood, is_qos1, is_resumed, to_device;
@@ -55,6 +56,7 @@ static struct {
              .record_bytes = 16 * 1024,
              .batch = 1,
              .flight = 1,
+             .topic_count = 1,
              .window_bytes = 256 * 1024,
              .seconds = 1,
              .warm_seconds = 0.2,
@@ -221,7 +223,8 @@ static const struct bytes *next_block(struct broker_link *link) {
     return &flood_block;
 }
 
-/* To the broker each device speaks on a topic of its own. A flood has one block for all, hence one topic. */
+/* To the broker each device speaks on a topic of its own. A flood has one block for all, hence the same topics.
+ */
 static void prepare_messages(void) {
     const char *leaf = options.to_device ? "d" : "t";
     char topic[64];
@@ -229,11 +232,13 @@ static void prepare_messages(void) {
         snprintf(topic, sizeof topic, "bench/dev%03u/%s", options.is_flood ? 17 : i, leaf);
         packet_add_publish(&fleet.devices[i].message, fleet.version, topic, options.payload_size, 0);
     }
-    struct bytes *message = &fleet.devices[0].message;
+    const struct bytes *message = &fleet.devices[0].message;
     size_t want = options.to_device ? FLOOD_BYTES : options.record_bytes;
     message_remaining = remaining_length(message);
     do {
-        bytes_add(&flood_block, message->data, message->size);
+        snprintf(topic, sizeof topic, "bench/dev%03u/%s",
+                 17 + (unsigned)(flood_block_count % options.topic_count), leaf);
+        packet_add_publish(&flood_block, fleet.version, topic, options.payload_size, 0);
         flood_block_count++;
     } while (flood_block.size + message->size <= want);
 }
@@ -399,7 +404,8 @@ enum {
     BATCH,
     HOLD,
     KEEPALIVE,
-    FILTER
+    FILTER,
+    TOPICS
 };
 
 static const struct option option_rows[] = {{"host", 1, NULL, HOST},
@@ -427,6 +433,7 @@ static const struct option option_rows[] = {{"host", 1, NULL, HOST},
                                             {"hold", 1, NULL, HOLD},
                                             {"keepalive", 1, NULL, KEEPALIVE},
                                             {"subscribe", 1, NULL, FILTER},
+                                            {"topics", 1, NULL, TOPICS},
                                             {0}};
 
 static void take_option(int row, const char *text) {
@@ -456,6 +463,7 @@ static void take_option(int row, const char *text) {
     case HOLD: options.hold_seconds = number_of(text, 0, 86400); break;
     case KEEPALIVE: fleet.keep_alive_seconds = (uint16_t)number_of(text, 0, 65535); break;
     case FILTER: fleet.subscribe = text; break;
+    case TOPICS: options.topic_count = (uint32_t)number_of(text, 1, 900); break;
     default: die("see the first lines of test/bench/load.c");
     }
 }

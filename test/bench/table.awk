@@ -3,10 +3,12 @@
 #   awk -F'|' -v facts=TEXT -v json=FILE -v verdicts=FILE -f table.awk RESULTS ROWS
 #
 # RESULTS: "row proxy round value" per run; value is a number, "failed" or "skipped". ROWS: the chosen lines of the
-# table `rows` in scripts/bench. VERDICTS: per row reached, missed, skipped, FAILED or "none" (nothing to judge).
+# table `rows` in scripts/bench. VERDICTS: per row reached, missed, skipped, FAILED, "none" (nothing to judge) or
+# "shown" (there is no target).
 
 BEGIN {
-    columns = split("drawbridge haproxy nginx", proxy, " ")
+    shown_columns = 3
+    columns = split("drawbridge haproxy nginx plain", proxy, " ")
 }
 
 FILENAME == ARGV[1] {
@@ -22,7 +24,8 @@ FILENAME == ARGV[1] {
 
 FNR == 1 {
     print facts
-    print "judged: what is held against the target; for \"better\" the ratio to the better peer of each round"
+    print "judged: what is held against the target; for \"better\" the ratio to the better peer of each round, for \"plain\""
+    print "the ratio to the same program without acl_file"
     line("row", "unit", "drawbridge", "haproxy", "nginx", "/haproxy", "/nginx", "judged", "target", "result")
     printf("{\n  \"facts\": \"%s\",\n  \"rows\": [", facts) > json
 }
@@ -45,6 +48,9 @@ FNR == 1 {
     } else if (target[1] == "haproxy") {
         wanted = "<=" target[2] " haproxy"
         got = to_haproxy
+    } else if (target[1] == "plain") {
+        wanted = target[2] == "" ? "plain" : "<=" target[2] " plain"
+        got = ratio(row, "plain", "plain")
     } else {
         wanted = "<=" target[2] " better"
         got = ratio(row, "haproxy", "nginx")
@@ -52,15 +58,16 @@ FNR == 1 {
     result = verdict()
     print result > verdicts
     line(row, $3, shown[1], shown[2], shown[3], two_places(to_haproxy), two_places(to_nginx),
-         target[1] == "most" ? (got == "" ? "-" : figure(got)) : two_places(got), wanted, result == "none" ? "-" : result)
+         target[1] == "most" ? (got == "" ? "-" : figure(got)) : two_places(got), wanted, result == "none" || result == "shown" ? "-" : result)
     printf("%s\n    {\"row\": \"%s\", \"unit\": \"%s\", \"what\": \"%s\",\n", (FNR > 1 ? "," : ""), row, $3, $6) > json
     printf("     \"target\": \"%s\", \"result\": \"%s\", ", wanted, result) > json
     printf("\"to_haproxy\": %s, \"to_nginx\": %s,\n", or_null(to_haproxy), or_null(to_nginx)) > json
     printf("     \"judged\": %s, \"median\": {", or_null(got)) > json
-    for (c = 1; c <= columns; c++)
+    in_json = target[1] == "plain" ? columns : shown_columns
+    for (c = 1; c <= in_json; c++)
         printf("%s\"%s\": %s", (c > 1 ? ", " : ""), proxy[c], or_null(middle[c])) > json
     printf("},\n     \"rounds\": {") > json
-    for (c = 1; c <= columns; c++)
+    for (c = 1; c <= in_json; c++)
         printf("%s\"%s\": [%s]", (c > 1 ? ", " : ""), proxy[c], list_of_rounds(row, proxy[c])) > json
     printf("}}") > json
 }
@@ -72,7 +79,7 @@ END {
 }
 
 function line(row, unit, ours, haproxy, nginx, to_haproxy, to_nginx, judged, target, result) {
-    printf("%-17s %-7s %10s %7s %7s %8s %6s %6s  %-14s %s\n", row, unit, ours, haproxy, nginx, to_haproxy, to_nginx,
+    printf("%-19s %-7s %10s %7s %7s %8s %6s %6s  %-14s %s\n", row, unit, ours, haproxy, nginx, to_haproxy, to_nginx,
            judged, target, result)
 }
 
@@ -81,6 +88,8 @@ function verdict() {
         return shown[1]
     if (got == "")
         return "none"
+    if (target[2] == "")
+        return "shown"
     if (target[1] != "most") # judged as it is shown
         got = sprintf("%.2f", got)
     return got + 0 <= target[2] + 0 ? "reached" : "missed"
