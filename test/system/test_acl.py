@@ -251,16 +251,17 @@ def test_refusals_in_the_log(start, version):
 
 # ---- explain ----
 
-def test_explain_connect(start, tmp_path):
+@pytest.mark.parametrize("version", [4, 5])
+def test_explain_connect(start, tmp_path, version):
     make = start(extra="clientid_prefixes de\nmax_qos 1\nretain_available false")
-    assert make.explain(5, "alice", "connect") == (0, "allow: nothing stands against it", "")
+    assert make.explain(version, "alice", "connect") == (0, "allow: nothing stands against it", "")
     for words, line, why in [(("connect",), 5, "clientid_prefixes"), (("publish", "staff/1"), 5, "clientid_prefixes")]:
-        status, said, _ = make.explain(4, "alice", *words, client_id="other")
+        status, said, _ = make.explain(version, "alice", *words, client_id="other")
         assert status == 1 and "drawbridge.conf:%d: " % line in said and why in said
     for words, line in [(("--qos", 2), 6), (("--retain",), 7)]:
-        status, said, _ = make.explain(5, "alice", "publish", "staff/1", *words)
+        status, said, _ = make.explain(version, "alice", "publish", "staff/1", *words)
         assert status == 1 and "drawbridge.conf:%d: " % line in said
-    status, said, _ = make.explain(5, "alice", "publish", "$SYS/x")
+    status, said, _ = make.explain(version, "alice", "publish", "$SYS/x")
     assert (status, said) == (1, "refuse: $SYS may not be written")
 
 

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from peers import packets as mqtt
+from peers.counters import wait_counter
 from peers.device import tls_context
 from peers.gate import REPOSITORY
 from peers.ports import free_port
@@ -266,6 +267,30 @@ def test_takeover_at_an_address(start, backend, version):
     old.read_to_end()
     settled(make, connections_open=1)
     assert make(version, "dev").ping()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("line", ["max_connections_per_address 1", "max_connections_per_username 1"])
+def test_takeover_behind_mosquitto(gate_of, broker, device_of, port, line, version):
+    """A full house lets a device in that takes over its own session, again and again; mosquitto ends the old connection."""
+    metrics = free_port()
+    gate_of("backend 127.0.0.1:%d\nmetrics_listener 127.0.0.1:%d\nallow_anonymous true\nlistener %d 127.0.0.1\n%s\n" %
+            (broker.port, metrics, port, line))
+    name = "takeover-%s-%d" % (line.split()[0], version)
+    device = device_of(port, version=version)
+    device.connect(name, username="ann")
+    for _ in range(3):
+        stranger = device_of(port, version=version)
+        stranger.connect("other", QUOTA if version == 5 else 3, username="ann")
+        stranger.read_to_end()
+        stranger.close()
+        wait_counter(metrics, "connections_open", 1)
+        old, device = device, device_of(port, version=version)
+        device.connect(name, username="ann")
+        old.read_to_end()
+        old.close()
+        assert device.ping()
+        wait_counter(metrics, "connections_open", 1)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

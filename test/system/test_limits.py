@@ -210,8 +210,9 @@ def test_sixty_four_descriptors_of_silent_peers(gate_of, many_backend, port):
         sock.close()
 
 
+@pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("line", ["max_connections 3", "global_max_connections 3"])
-def test_max_connections(gate_of, many_backend, port, line):
+def test_max_connections(gate_of, many_backend, port, line, version):
     option = line.split()[0]
     front = line + "\n" if option.startswith("global") else ""
     back = "" if front else line + "\n"
@@ -219,11 +220,11 @@ def test_max_connections(gate_of, many_backend, port, line):
     gate_of("backend 127.0.0.1:%d\n%slistener %d 127.0.0.1\n%slistener %d 127.0.0.1\n" % (many_backend.port, front, port, back, other))
     inside = []
     for number in range(3):
-        inside.append(Device(port))
+        inside.append(Device(port, version=version))
         inside[-1].connect("dev%d" % number)
-    with Device(port) as device:
+    with Device(port, version=version) as device:
         assert device.read() is None, "the fourth is closed at once"
-    with Device(other) as device:
+    with Device(other, version=version) as device:
         if front:
             assert device.read() is None
         else:
@@ -232,7 +233,7 @@ def test_max_connections(gate_of, many_backend, port, line):
 
     def may_enter():
         try:
-            with Device(port) as device:
+            with Device(port, version=version) as device:
                 device.connect("next")
                 return True
         except (AssertionError, OSError):

@@ -6,6 +6,7 @@ import pytest
 
 from peers import packets as mqtt
 from peers.device import tls_context
+from peers.ports import free_port
 
 VERSIONS = [3, 4, 5]
 
@@ -138,6 +139,40 @@ def test_empty_client_id(start, backend, version):
 
 
 @pytest.mark.parametrize("version", [4, 5])
+def test_old_and_narrow_keywords(gate_of, backend, device_of, port, version):
+    """listener_auto_id_prefix, listener_allow_anonymous and maximum_qos concern the listener above alone, whatever is set for all."""
+    other = free_port()
+    gate_of("backend 127.0.0.1:%d\nallow_anonymous false\nauto_id_prefix all-\nlistener %d 127.0.0.1\nlistener_auto_id_prefix own-\n"
+            "maximum_qos 1\nlistener_allow_anonymous true\nlistener %d 127.0.0.1\n" % (backend.port, port, other))
+    own, general = device_of(port, version=version), device_of(other, version=version)
+    own.connect("")
+    general.connect("", username="ann", password="p")
+    ids = [backend.wait_connection(index).of_kind(mqtt.CONNECT)[0].client_id[:4] for index in range(2)]
+    assert ids == ["own-", "all-"]
+    assert own.subscribe(("t", 2)) == [1] and general.subscribe(("t", 2)) == [2]
+    device_of(other, version=version).connect("x", code=refusal(version, 0x87))
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_per_listener_settings(gate_of, backend, device_of, tmp_path, port, version):
+    """Each listener has what stands below it, and nothing of what stands below another."""
+    other = free_port()
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("pattern readwrite %s\n" % name)
+    gate_of("per_listener_settings true\nbackend 127.0.0.1:%d\nlistener %d 127.0.0.1\nacl_file %s\nallow_anonymous true\n"
+            "allow_zero_length_clientid false\nlistener %d 127.0.0.1\nacl_file %s\nallow_anonymous false\nauto_id_prefix two-\n" %
+            (backend.port, port, tmp_path / "one", other, tmp_path / "two"))
+    one, two = device_of(port, version=version), device_of(other, version=version)
+    one.connect("a")
+    two.connect("", username="ann", password="p")
+    no = 0x87 if version == 5 else 0x80
+    assert one.subscribe("one", "two") == [0, no] and two.subscribe("one", "two") == [no, 0]
+    assert backend.wait_connection(1).of_kind(mqtt.CONNECT)[0].client_id.startswith("two-")
+    device_of(port, version=version).connect("", code=refusal(version, 0x85))
+    device_of(other, version=version).connect("x", code=refusal(version, 0x87))
+
+
+@pytest.mark.parametrize("version", [4, 5])
 def test_allow_zero_length_clientid(start, backend, version):
     device_of = start("allow_zero_length_clientid false")
     refused(device_of, version, 0x85, client_id="")
@@ -250,17 +285,19 @@ def test_subscribe_keeps_its_properties_and_options(start, backend):
     ("#", True), ("+/+", True), ("down/#", True), ("down/+", True), ("down/secret", False), ("down/secret/#", False),
     ("down/+/x", True), ("up/#", False), ("dev/dev/x", True), ("dev/other/x", False), ("dev/+/x", True), ("users/alice/+", True),
     ("users/alice", False), ("users/bob/x", False), ("public/x", False)])
-def test_what_may_be_subscribed(start, filter, is_allowed):
+@pytest.mark.parametrize("version", [4, 5])
+def test_what_may_be_subscribed(start, version, filter, is_allowed):
     """Allowed when at least one topic that matches may be read."""
     device_of = start(acl=ACL)
-    device = device_of(4, username="alice", password="p")
-    assert device.subscribe(filter) == [0 if is_allowed else 0x80]
+    device = device_of(version, username="alice", password="p")
+    assert device.subscribe(filter) == [0 if is_allowed else 0x87 if version == 5 else 0x80]
 
 
-def test_unsubscribe_is_always_allowed(start, backend):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_unsubscribe_is_always_allowed(start, backend, version):
     device_of = start(acl=ACL)
-    device = device_of(4, username="alice", password="p")
-    device.send(mqtt.unsubscribe(4, 9, ["up/bob", "down/a"]))
+    device = device_of(version, username="alice", password="p")
+    device.send(mqtt.unsubscribe(version, 9, ["up/bob", "down/a"]))
     assert device.expect(mqtt.UNSUBACK).packet_id == 9
     assert backend.wait_connection().of_kind(mqtt.UNSUBSCRIBE)[0].filters == ["up/bob", "down/a"]
 
@@ -277,28 +314,33 @@ def test_acl_subscribe_silent(start, backend, version):
     assert device.expect(mqtt.PUBLISH).topic == "down/x"
 
 
-def test_anonymous_and_patterns(start, backend):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_anonymous_and_patterns(start, backend, version):
     device_of = start(acl=ACL)
-    device = device_of(4, "me")
-    assert device.subscribe("public/x", "down/x", "dev/me/in", "dev/you/in", "users/me/x") == [0, 0x80, 0, 0x80, 0x80]
-    device.send(mqtt.publish(4, "public/x", "no") + mqtt.publish(4, "dev/me/out", "yes"))
+    device = device_of(version, "me")
+    no = 0x87 if version == 5 else 0x80
+    assert device.subscribe("public/x", "down/x", "dev/me/in", "dev/you/in", "users/me/x") == [0, no, 0, no, no]
+    device.send(mqtt.publish(version, "public/x", "no") + mqtt.publish(version, "dev/me/out", "yes"))
     assert backend.wait_connection().wait_packet(mqtt.PUBLISH).topic == "dev/me/out"
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("client_id", ["+", "#", "a+b", "de#v"])
-def test_wildcards_in_client_ids_open_no_pattern(start, backend, client_id):
+def test_wildcards_in_client_ids_open_no_pattern(start, backend, client_id, version):
     device_of = start("allow_unsafe_clientid_chars true", acl="pattern readwrite dev/%c/#\n")
-    device = device_of(4, client_id)
-    assert device.subscribe("dev/%s/x" % client_id.translate({43: "x", 35: "x"}), "dev/victim/x", "dev/+/x") == [0x80] * 3
-    device.send(mqtt.publish(4, "dev/victim/x", "no"))
+    device = device_of(version, client_id)
+    filters = ("dev/%s/x" % client_id.translate({43: "x", 35: "x"}), "dev/victim/x", "dev/+/x")
+    assert device.subscribe(*filters) == [0x87 if version == 5 else 0x80] * 3
+    device.send(mqtt.publish(version, "dev/victim/x", "no"))
     assert device.ping()
     assert backend.wait_connection().of_kind(mqtt.PUBLISH) == []
 
 
-def test_slashes_in_client_ids_open_no_pattern(start, backend):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_slashes_in_client_ids_open_no_pattern(start, backend, version):
     device_of = start("allow_unsafe_clientid_chars true", acl="pattern readwrite dev/%c\n")
-    device = device_of(4, "a/b")
-    device.send(mqtt.publish(4, "dev/a/b", "no"))
+    device = device_of(version, "a/b")
+    device.send(mqtt.publish(version, "dev/a/b", "no"))
     assert device.ping()
     assert backend.wait_connection().of_kind(mqtt.PUBLISH) == []
 
@@ -349,31 +391,37 @@ def test_delivery_filter_behind_mosquitto(gate_of, broker, subscriber_of, tmp_pa
 # ---- $SYS, $share ----
 
 @pytest.mark.parametrize("acl", [None, "topic readwrite #\ntopic readwrite $SYS/#\n"], ids=["no acl", "acl"])
-def test_sys(start, backend, acl):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_sys(start, backend, acl, version):
     device_of = start(acl=acl)
-    device = device_of(5)
+    device = device_of(version)
     connection = backend.wait_connection()
-    assert device.publish("$SYS/broker/version", "fake", 1, 1) == 0x87
+    assert device.publish("$SYS/broker/version", "fake", 1, 1) == (0x87 if version == 5 else 0)
     assert device.publish("$SYS/broker/connection/b/state", "1", 1, 2) == 0
-    assert device.publish("$share/g/t", "x", 1, 3) == 0x87
+    assert device.publish("$share/g/t", "x", 1, 3) == (0x87 if version == 5 else 0)
     assert [one.topic for one in connection.of_kind(mqtt.PUBLISH)] == ["$SYS/broker/connection/b/state"]
-    assert device.subscribe("$SYS/#", "$share/g/t", "$share") == [0, 0, 0x87]
-    connection.send(mqtt.publish(5, "$SYS/broker/uptime", "1"))
+    assert device.subscribe("$SYS/#", "$share/g/t", "$share") == [0, 0, 0x87 if version == 5 else 0x80]
+    connection.send(mqtt.publish(version, "$SYS/broker/uptime", "1"))
     assert device.expect(mqtt.PUBLISH).topic == "$SYS/broker/uptime"
 
 
-def test_share_is_judged_by_its_filter(start, backend):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_share_is_judged_by_its_filter(start, backend, version):
     device_of = start(acl=ACL)
-    device = device_of(5, username="alice", password="p")
-    assert device.subscribe("$share/g/down/a", "$share/g/up/bob", "$share/down/secret/x") == [0, 0x87, 0x87]
+    device = device_of(version, username="alice", password="p")
+    no = 0x87 if version == 5 else 0x80
+    assert device.subscribe("$share/g/down/a", "$share/g/up/bob", "$share/down/secret/x") == [0, no, no]
     assert backend.wait_connection().of_kind(mqtt.SUBSCRIBE)[0].filters == [("$share/g/down/a", 0)]
 
 
-def test_hash_grants_no_dollar_topics(start):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_hash_grants_no_dollar_topics(start, backend, version):
     device_of = start(acl="topic readwrite #\n")
-    device = device_of(5)
-    assert device.publish("$mine/x", "x", 1) == 0x87
-    assert device.subscribe("$SYS/#", "$mine/#", "#") == [0x87, 0x87, 0]
+    device = device_of(version)
+    no = 0x87 if version == 5 else 0x80
+    assert device.publish("$mine/x", "x", 1) == (no if version == 5 else 0)
+    assert device.subscribe("$SYS/#", "$mine/#", "#") == [no, no, 0]
+    assert backend.wait_connection().of_kind(mqtt.PUBLISH) == []
 
 
 # ---- wills ----
@@ -549,6 +597,16 @@ def test_max_packet_size(start, backend, version):
     assert connection.behind_connect() == at_limit
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_message_size_limit_of_wills(start, backend, version):
+    """A larger one is taken out of the CONNECT."""
+    device_of = start("message_size_limit 100")
+    for size in (100, 101):
+        assert device_of(version, will={"topic": "t", "payload": b"x" * size}).ping()
+    wills = [backend.wait_connection(index).of_kind(mqtt.CONNECT)[0].will for index in range(2)]
+    assert wills[0]["topic"] == "t" and wills[1] is None
+
+
 def test_max_packet_size_counts_connect(start, backend):
     device_of = start("max_packet_size 100")
     refused(device_of, 5, 0x95, client_id="x" * 100)
@@ -579,12 +637,14 @@ def test_message_size_limit(start, backend, version):
     assert [len(one.payload) for one in backend.wait_connection().of_kind(mqtt.PUBLISH)] == [100]
 
 
-def test_max_keepalive(start, backend):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_max_keepalive(start, backend, version):
     device_of = start("max_keepalive 30")
-    for version in (3, 4):
+    if version != 5:
         refused(device_of, version, 0x85, keep_alive=31)
         refused(device_of, version, 0x85, keep_alive=0)
-        assert device_of(version, keep_alive=30).ping()
+        assert device_of(version, keep_alive=30).ping() and backend.count() == 1
+        return
     assert device_of(5, keep_alive=60).answer.prop(mqtt.SERVER_KEEP_ALIVE) == 30
     assert device_of(5, keep_alive=0).answer.prop(mqtt.SERVER_KEEP_ALIVE) == 30
     assert device_of(5, keep_alive=20).answer.prop(mqtt.SERVER_KEEP_ALIVE) is None

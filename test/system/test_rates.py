@@ -397,7 +397,8 @@ def test_one_line_per_episode(gate, backend, device_of):
                      r"\(.*drawbridge\.conf:5\) and is refused\.", lines[0])
 
 
-def test_listeners_have_their_own(gate_of, backend, device_of):
+@pytest.mark.parametrize("version", [4, 5])
+def test_listeners_have_their_own(gate_of, backend, device_of, version):
     """Set before any listener it is the default; a listener's own line wins, and 0 lifts it."""
     ports, metrics = [free_port() for _ in range(3)], free_port()
     gate = gate_of("backend 127.0.0.1:%d\nmetrics_listener 127.0.0.1:%d\nallow_anonymous true\nlistener_publish_rate 1/h burst 2\n"
@@ -405,10 +406,10 @@ def test_listeners_have_their_own(gate_of, backend, device_of):
                    (backend.port, metrics, *ports))
     connections = []
     for number, port in enumerate(ports):
-        device = device_of(port)
+        device = device_of(port, version=version)
         device.connect("dev%d" % number)
         connections.append(backend.wait_connection(number))
-        device.send(numbered(4, 6))
+        device.send(numbered(version, 6))
     connections[2].wait_packet(mqtt.PUBLISH, 6)
     wait_counter(metrics, "rate_delayed_total", 2)
     for connection, count in zip(connections, (2, 4, 6)):
