@@ -226,8 +226,8 @@ def ask_all(tmp_path, gate_of, port):
         started.append(strict)
         open_broker = Broker(tmp_path / "open").start()
         started.append(open_broker)
-        gate = gate_of("backend 127.0.0.1:%d\nlistener %d 127.0.0.1\nallow_unsafe_clientid_chars true\nallow_anonymous true\nacl_file %s\n"
-                       % (open_broker.port, port, acl))
+        gate = gate_of("backend 127.0.0.1:%d\nlistener %d 127.0.0.1\nallow_anonymous true\nallow_unsafe_clientid_chars true\n"
+                       "acl_file %s\n" % (open_broker.port, port, acl))
         theirs = ask(strict.port, Watcher(strict.port, version), version, cases)
         ours = ask(port, Watcher(open_broker.port, version), version, cases)
         return theirs, ours, explain(gate.path, version, cases)

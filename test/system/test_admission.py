@@ -14,7 +14,7 @@ import pytest
 from peers import packets as mqtt
 from peers.counters import wait_counter
 from peers.device import tls_context
-from peers.gate import REPOSITORY
+from peers.gate import REPOSITORY, run
 from peers.ports import free_port
 
 VERSIONS = [3, 4, 5]
@@ -148,6 +148,16 @@ def test_lists_at_a_reload(start, version):
     assert device.ping(), "connections that exist stay"
     assert make(version, "b", source="127.0.0.8").ping()
     assert is_closed_at_once(make.port, "127.0.0.9")
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_explain_knows_the_door(start, version):
+    """What an address would meet, without coming."""
+    make = start("deny_from 127.0.0.8")
+    for address, status, words in (("127.0.0.9", 0, r"allow: nothing stands against it"),
+                                   ("127.0.0.8", 1, r"refuse \S+/drawbridge\.conf:\d+: its address is in deny_from")):
+        done = run("-c", make.gate.path, "explain", "--address", address, "--user", "ann", "--mqtt", version, "connect")
+        assert done.returncode == status and re.fullmatch(words, done.stdout.strip()), done.stdout
 
 
 # ---- rates ----
