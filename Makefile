@@ -108,7 +108,7 @@ build/bench/policy: build/release/test/bench/policy.o $(call archives,release,po
 	@mkdir -p $(dir $@)
 	$(CC) $(LDFLAGS_release) -o $@ $^ -pthread
 
-.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench bench-policy lint format docs coverage install uninstall clean help
+.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench bench-policy mutants lint format docs coverage install uninstall clean help
 
 all: build/drawbridge ## the program, optimised and hardened: build/drawbridge
 
@@ -139,6 +139,9 @@ bench: all ## drawbridge, haproxy and nginx side by side: CPU time per message, 
 
 bench-policy: build/bench/policy ## load time of ACL files and nanoseconds per decision
 	build/bench/policy
+
+mutants: ## break the program on purpose, in the ways of test/mutants (ONLY="name ..." for some): its tests must see it (an hour)
+	@scripts/mutants $(ONLY)
 
 lint: ## format, floors, static checks, stale generated files
 	scripts/lint
