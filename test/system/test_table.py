@@ -67,7 +67,7 @@ def options():
         every.add(word)
         if section not in OTHER_SECTIONS and word not in OTHER_OPTIONS:
             policy.add(word)
-    assert OTHER_SECTIONS <= sections and OTHER_OPTIONS <= every, "they are gone: %s" % ((OTHER_SECTIONS - sections) | (OTHER_OPTIONS - every))
+    assert (OTHER_SECTIONS - sections) | (OTHER_OPTIONS - every) == set(), "they are gone"
     return policy, every
 
 
@@ -91,7 +91,8 @@ def test_every_option_is_in_the_table(table):
 
 def test_every_test_exists(table, mutants):
     missing = ["%s:%d: %s" % (claims.TABLE, row.line, path) for row in table for path in row.in_311 + row.in_5 if not is_there(path)]
-    missing += ["%s:%d: %s" % (claims.MUTANTS, one.line, test.path) for one in mutants.values() for test in one.tests if not is_there(test.path)]
+    missing += ["%s:%d: %s" % (claims.MUTANTS, one.line, test.path) for one in mutants.values() for test in one.tests
+                if not is_there(test.path)]
     assert missing == []
 
 
@@ -140,8 +141,9 @@ def test_every_mutant_can_be_made(mutants):
     assert wrong == []
 
 
-@pytest.mark.parametrize("text,words", [("file x\n", "begins with mutant"), ("mutant A\n", "a name of its own"), ("mutant a\nmutant a\n", "a name"),
-                                        ("mutant a\nolder x\n", "no field"), ("mutant a\nversions 5\n", "versions are")])
+@pytest.mark.parametrize("text,words", [("file x\n", "begins with mutant"), ("mutant A\n", "a name of its own"),
+                                        ("mutant a\nmutant a\n", "a name"), ("mutant a\nolder x\n", "no field"),
+                                        ("mutant a\nversions 5\n", "versions are")])
 def test_what_is_no_record(text, words):
     with pytest.raises(AssertionError, match=words):
         claims.read_mutants(text)

@@ -72,7 +72,8 @@ def read_mutants(text=None):
 
 
 def _paths(cell, line, same=None):
-    """`system/test_a.py::test_x`, `::test_y` of the same file, `unit/floor/test_z`; with `same`, "the same" stands for those, and ::test_y behind it is of the last one's file."""
+    """`system/test_a.py::test_x`, `::test_y` of the same file, `unit/floor/test_z`. "the same" stands for `same`, and ::test_y behind it
+    is of its last one's file."""
     found, file = [], None
     for part in (part.strip() for part in cell.split(",")):
         if part == SAME and same is not None:
