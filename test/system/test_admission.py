@@ -576,6 +576,23 @@ def test_ban_by_clientid(start, version):
     make.gate.wait_log("Banned client id robot for 600 s")
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("by", ["address", "username", "clientid"])
+def test_bans_concern_nothing_else(start, version, by):
+    """What `by` does not say is not banned, however often it has failed."""
+    make = start("ban_after 2/60s for 10m by %s" % by, users={"alice": "secret", "bob": "secret"})
+    for _ in range(2):
+        fail_with_password(make, version, "127.0.0.7", client_id="robot")
+    for name, client_id, source, username in (("address", "b", "127.0.0.7", "bob"), ("username", "a", "127.0.0.8", "alice"),
+                                              ("clientid", "robot", "127.0.0.8", "bob")):
+        if name != by:
+            assert make(version, client_id, source=source, username=username, password="secret").ping(), name
+        elif name != "address":
+            make(version, client_id, code=BANNED, source=source, username=username, password="secret").read_to_end()
+        else:
+            assert is_closed_at_once(make.port, source, mqtt.connect(version))
+
+
 @pytest.mark.parametrize("version", [4, 5])
 def test_bans_end(start, device_of, version):
     make = start("ban_after 1/60s for 1s")
