@@ -14,8 +14,8 @@
 #define TEXT(str) SPAN_LITERAL(str)
 
 static const struct span sans[] = {TEXT("one.example"), TEXT("two.example"), TEXT("urn:a/b"), TEXT("x+y")};
-static const struct span units[] = {TEXT("plant"), TEXT("hall#")};
-static const struct facts facts = {TEXT("pump"), sans, units, 4, 2};
+static const struct span units[] = {TEXT("plant"), TEXT("hall#"), TEXT("hall")};
+static const struct facts facts = {TEXT("pump"), sans, units, 4, 3};
 static const struct facts odd_facts = {TEXT("a/b"), NULL, NULL, 0, 0};
 
 /* Accesses: r, w, s as in acl_cases.h; 0, 1, 2 publish with that QoS; R publish retained. */
@@ -121,6 +121,8 @@ static const struct beyond_case cases[] = {
     {"pattern s/%{san}/%{san}\n", NULL, 'c', 'r', "s/one.example/two.example", false, 0, 0},
     {"pattern %{ou}/%{san}/%c/%{cn}\n", NULL, 'c', 'w', "plant/two.example/c/pump", true, 1, 2},
     {"pattern %{ou}/#\n", NULL, 'c', 'w', "plant", true, 1, 2},
+    {"pattern %{ou}/%{san}/#\n", NULL, 'c', 'w', "hall/two.example", true, 1, 2},
+    {"pattern read %{ou}/%{san}\n", NULL, 'c', 's', "hall/+", true, 1, 2},
     {"pattern #\npattern deny +/%{san}\n", NULL, 'c', 'w', "s/two.example", false, 2, 0},
     {"pattern #\npattern deny +/%{san}\n", NULL, 0, 'w', "s/two.example", true, 1, 2},
     {"pattern read s/%{san}\n", NULL, 'c', 's', "s/two.example", true, 1, 2},
