@@ -24,6 +24,8 @@ struct bound_socket {
     size_t listener_index;
 };
 
+struct arrival;
+
 struct worker {
     size_t number;
     uv_thread_t thread;
@@ -32,6 +34,7 @@ struct worker {
     struct tally tally;
     struct backend backend;
     struct crowd *crowd;
+    struct arrival *arrivals; /* connections whose PROXY protocol header is awaited */
     struct acceptor *acceptors;
     size_t acceptor_count;
     const struct bound_socket *sockets;
@@ -51,5 +54,29 @@ int worker_start(struct worker *worker, struct generation *generation, struct cr
 void worker_publish(struct worker *worker, struct generation *generation);
 void worker_stop(struct worker *worker);
 void worker_join(struct worker *worker);
+
+/* A connection that was let in by its own address, not by its device's. */
+struct arriving {
+    struct wire *wire;
+    size_t listener_index;
+    bool is_crowded;        /* there is no descriptor for the broker's side */
+    struct address address; /* of the device */
+    uint64_t began_ms;
+};
+
+/* From on_accept and arrival.c: the device may come in, or is sent away. `header`: NULL when there is none.
+ * The wire and its places are taken either way. */
+struct proxy_header;
+void worker_welcome(struct worker *worker, const struct arriving *arriving,
+                    const struct proxy_header *header);
+/* The places of a connection that goes without having been a session. */
+void worker_forget(struct worker *worker, const struct arriving *arriving);
+
+/* arrival.c: waits for the PROXY protocol header of a connection, then welcomes the device. */
+void arrival_begin(struct worker *worker, const struct arriving *arriving);
+/* May this address say who a device is? */
+bool arrival_may_announce(const struct conf_listener *listener, const struct address *address);
+/* The worker goes down. */
+void arrival_end_all(struct worker *worker);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef DRAWBRIDGE_INSPECT_TALLY_H
 #define DRAWBRIDGE_INSPECT_TALLY_H
 
+#include "base/proxy_header.h"
 #include "mqtt/packet.h"
 #include "policy/topics.h"
 
@@ -23,6 +24,7 @@ struct tally {
     uint64_t rules[RULE_COUNT];        /* messages and filters that an option refused, by enum rule */
     uint64_t ends[TALLY_ENDS];         /* by enum session_end */
     uint64_t troubles[TALLY_TROUBLES]; /* by enum tls_trouble */
+    uint64_t proxy_faults[PROXY_FAULT_COUNT];
 };
 
 static inline void tally_add(uint64_t *counter, uint64_t amount) {

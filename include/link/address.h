@@ -25,6 +25,11 @@ bool address_read(struct address *address, const char *host, uint16_t port);
 /* A unix socket; false when the path is too long for the system (107 bytes). */
 bool address_of_path(struct address *address, const char *path);
 
+/* Of 4 bytes (V4) or 16 in network byte order; NONE gives a nameless Unix peer. */
+void address_of_bytes(struct address *address, enum ip_family family, const uint8_t *bytes, uint16_t port);
+/* And back: the family, up to 16 bytes in `bytes` and the port, as they stand there. */
+enum ip_family address_bytes(const struct address *address, uint8_t *bytes, uint16_t *port);
+
 /* The address without its port, for rules; IP_NONE for a Unix socket. */
 struct ip address_ip(const struct address *address);
 

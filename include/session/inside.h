@@ -2,6 +2,8 @@
 #ifndef DRAWBRIDGE_SESSION_INSIDE_H
 #define DRAWBRIDGE_SESSION_INSIDE_H
 
+#include "base/proxy_header.h"
+#include "policy/facts.h"
 #include "session/session.h"
 
 /* Bytes that grow by need; empty ones hold no memory. */
@@ -23,6 +25,14 @@ struct check;   /* a password job */
 struct denials; /* what of refusals is in the log and what is only counted */
 struct pacing;  /* pacing.c: the rates of a session that has any */
 
+/* What a PROXY protocol header said. */
+struct announced {
+    struct proxy_ends ends; /* without the path of a Unix socket */
+    struct proxy_tls tls;
+    struct facts facts; /* the common name of a verified certificate */
+    uint8_t texts[];
+};
+
 struct session {
     enum session_state state;
     enum session_end end;
@@ -34,6 +44,7 @@ struct session {
     unsigned open_count;          /* links and jobs that must finish before the session is freed */
     bool is_crowded, is_started, is_device_waiting;
     struct address address;
+    struct announced *announced;                      /* NULL: no PROXY protocol header */
     struct guest guest;                               /* what it holds in the host's lobby */
     struct session *next_shaking, **previous_shaking; /* in shaking_first; previous NULL: not there */
     uint64_t arrived_ms;
@@ -91,6 +102,12 @@ void session_leave(struct session *session);
 bool session_has_failed(const struct session *session);
 /* Counts it when it is, which may ban somebody. */
 void session_note_failure(struct session *session);
+
+/* announce.c: the common name of a certificate that the proxy in front has verified; empty: none that may
+ * name anybody. */
+struct span session_announced_name(const struct session *session);
+/* The same for rules; NULL: none. */
+const struct facts *session_announced_facts(const struct session *session);
 
 /* relay.c */
 struct link_room relay_room(struct session *session, struct relay *relay);

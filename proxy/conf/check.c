@@ -145,14 +145,16 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
     }
     if (listener->certfile != NULL)
         return;
+    bool is_told_of_tls =
+        listener->enable_proxy_protocol == 2; /* by the proxy in front, which has checked it */
     const struct {
         enum conf_option option;
         bool is_used;
     } needing[] = {{CONF_cafile, listener->cafile != NULL},
                    {CONF_capath, listener->capath != NULL},
                    {CONF_crlfile, listener->crlfile != NULL},
-                   {CONF_require_certificate, listener->require_certificate},
-                   {CONF_use_identity_as_username, listener->use_identity_as_username},
+                   {CONF_require_certificate, listener->require_certificate && !is_told_of_tls},
+                   {CONF_use_identity_as_username, listener->use_identity_as_username && !is_told_of_tls},
                    {CONF_use_subject_as_username, listener->use_subject_as_username}};
     for (size_t i = 0; i < sizeof needing / sizeof needing[0]; i++)
         if (needing[i].is_used)
@@ -361,6 +363,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     check_metrics(conf, findings);
     conf_check_entry(conf, findings);
     conf_check_rules(conf, findings);
+    conf_check_proxy(conf, findings);
     struct conf_origin nodelay = conf->origins[CONF_set_tcp_nodelay];
     if (nodelay.line != 0 && !conf->set_tcp_nodelay)
         findings_add(findings, FINDING_NOTICE, nodelay.file, nodelay.line,

@@ -73,6 +73,13 @@ static void write_families(const struct gate *gate, FILE *out) {
     for (int i = 1; i < RULE_COUNT; i++)
         fprintf(out, "drawbridge_rule_refusals_total{option=\"%s\"} %llu\n", rule_rows[i].option,
                 (unsigned long long)sum(gate, offsetof(struct tally, rules) + (size_t)i * sizeof(uint64_t)));
+    write_head(out, "proxy_headers_refused_total", "counter",
+               "Connections closed for their PROXY protocol header, by cause");
+    for (int i = 1; i < PROXY_FAULT_COUNT; i++)
+        fprintf(out, "drawbridge_proxy_headers_refused_total{cause=\"%s\"} %llu\n",
+                proxy_fault_label((enum proxy_fault)i),
+                (unsigned long long)sum(gate,
+                                        offsetof(struct tally, proxy_faults) + (size_t)i * sizeof(uint64_t)));
     write_head(out, "tls_failures_total", "counter", "TLS handshakes that failed, by cause");
     for (int i = 1; i < (int)TLS_TROUBLE_COUNT; i++)
         fprintf(

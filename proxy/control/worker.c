@@ -99,36 +99,85 @@ static bool pass_lobby(struct worker *worker, size_t index, const struct address
     return false;
 }
 
-static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct address *address) {
-    struct worker *worker = acceptor->owner;
+void worker_forget(struct worker *worker, const struct arriving *arriving) {
+    leave(worker, arriving->listener_index, arriving->is_crowded ? 1 : 2);
+}
+
+/* The device may come in; `guest` is what it holds in the lobby. */
+static void begin(struct worker *worker, const struct arriving *arriving, struct guest *guest,
+                  const struct proxy_header *header) {
     struct session_host *host = &worker->host;
-    size_t index = acceptor->listener_index;
-    struct guest guest;
-    if (!pass_lobby(worker, index, address, &guest)) {
-        wire_drop(wire);
-        return;
-    }
-    enum admission admission = enter(worker, index);
-    if (admission == ADMIT_NOT) {
-        tally_add(&worker->tally.rows[METRIC_connections_refused], 1);
-        lobby_leave(host->lobby, &guest);
-        wire_drop(wire);
-        return;
-    }
+    struct wire *wire = arriving->wire;
+    size_t index = arriving->listener_index;
     struct tls_context *tls = host->generation->terms[index].tls;
     bool is_good = tls == NULL || wire_secure(wire, tls);
     struct session *session = NULL;
     if (!is_good)
         wire_drop(wire);
     else
-        session = session_begin(host, &wire->link, address, index, admission == ADMIT_CROWDED);
-    if (session != NULL) {
-        session_keep_guest(session, &guest);
-    } else {
-        lobby_leave(host->lobby, &guest);
-        leave(worker, index, admission == ADMIT_CROWDED ? 1 : 2);
+        session = session_begin(host, &wire->link, &arriving->address, index, arriving->is_crowded);
+    if (session == NULL) {
+        lobby_leave(host->lobby, guest);
+        worker_forget(worker, arriving);
         log_error("Memory is out: a connection was not taken.");
+        return;
     }
+    session_keep_guest(session, guest);
+    if (header != NULL)
+        session_announce(session, header, arriving->began_ms);
+}
+
+void worker_welcome(struct worker *worker, const struct arriving *arriving,
+                    const struct proxy_header *header) {
+    struct guest guest;
+    if (pass_lobby(worker, arriving->listener_index, &arriving->address, &guest)) {
+        begin(worker, arriving, &guest, header);
+        return;
+    }
+    worker_forget(worker, arriving);
+    wire_drop(arriving->wire);
+}
+
+static void refuse_accept(struct worker *worker, struct wire *wire) {
+    tally_add(&worker->tally.rows[METRIC_connections_refused], 1);
+    wire_drop(wire);
+}
+
+/* On a listener with enable_proxy_protocol the lobby is asked when the device's address is known. */
+static bool may_announce(struct worker *worker, const struct conf_listener *listener,
+                         const struct address *address) {
+    char room[ADDRESS_TEXT_SIZE];
+    if (arrival_may_announce(listener, address))
+        return true;
+    tally_add(&worker->tally.rows[METRIC_connections_not_proxy], 1);
+    tally_add(&worker->tally.rows[METRIC_connections_refused], 1);
+    log_debug("Connection from %s closed: its address is not in proxy_protocol_from.",
+              address_print(address, room));
+    return false;
+}
+
+static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct address *address) {
+    struct worker *worker = acceptor->owner;
+    size_t index = acceptor->listener_index;
+    const struct conf_listener *listener = worker->host.generation->terms[index].listener;
+    bool has_header = listener->enable_proxy_protocol != 0;
+    struct guest guest = {0};
+    if (has_header ? !may_announce(worker, listener, address) : !pass_lobby(worker, index, address, &guest)) {
+        wire_drop(wire);
+        return;
+    }
+    enum admission admission = enter(worker, index);
+    if (admission == ADMIT_NOT) {
+        lobby_leave(worker->host.lobby, &guest);
+        refuse_accept(worker, wire);
+        return;
+    }
+    const struct arriving arriving = {wire, index, admission == ADMIT_CROWDED, *address,
+                                      uv_now(&worker->loop.uv)};
+    if (has_header)
+        arrival_begin(worker, &arriving);
+    else
+        begin(worker, &arriving, &guest, NULL);
 }
 
 /* ---- the thread ---- */
@@ -169,6 +218,7 @@ static void on_call(uv_async_t *call) {
     for (size_t i = 0; i < worker->acceptor_count; i++)
         acceptor_close(&worker->acceptors[i]);
     uv_close((uv_handle_t *)call, NULL);
+    arrival_end_all(worker);
     session_end_all(&worker->host, SESSION_END_SHUTDOWN);
     worker->stop_by_ms = uv_now(&worker->loop.uv) + STOP_GRACE_MS;
     uv_timer_init(&worker->loop.uv, &worker->stop_timer);

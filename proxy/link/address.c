@@ -46,6 +46,38 @@ bool address_of_path(struct address *address, const char *path) {
     return true;
 }
 
+void address_of_bytes(struct address *address, enum ip_family family, const uint8_t *bytes, uint16_t port) {
+    memset(address, 0, sizeof *address);
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&address->socket.storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address->socket.storage;
+    if (family == IP_V4) {
+        *v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+        memcpy(&v4->sin_addr, bytes, 4);
+        address->size = sizeof *v4;
+    } else if (family == IP_V6) {
+        *v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+        memcpy(&v6->sin6_addr, bytes, 16);
+        address->size = sizeof *v6;
+    } else {
+        address->socket.any.sa_family = AF_UNIX;
+        address->size = sizeof address->socket.any.sa_family;
+    }
+}
+
+enum ip_family address_bytes(const struct address *address, uint8_t *bytes, uint16_t *port) {
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address->socket.storage;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address->socket.storage;
+    int family = address->size == 0 ? AF_UNSPEC : address->socket.any.sa_family;
+    if (family != AF_INET && family != AF_INET6)
+        return IP_NONE;
+    *port = ntohs(family == AF_INET ? v4->sin_port : v6->sin6_port);
+    if (family == AF_INET)
+        memcpy(bytes, &v4->sin_addr, 4);
+    else
+        memcpy(bytes, &v6->sin6_addr, 16);
+    return family == AF_INET ? IP_V4 : IP_V6;
+}
+
 struct ip address_ip(const struct address *address) {
     switch (address->size == 0 ? AF_UNSPEC : address->socket.any.sa_family) {
     case AF_INET: {

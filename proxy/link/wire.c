@@ -84,6 +84,7 @@ static void on_dropped(uv_handle_t *handle) {
 }
 
 void wire_drop(struct wire *wire) {
+    turn_forget(wire);
     uv_close(&wire->uv.handle, on_dropped);
 }
 

@@ -87,15 +87,17 @@ static struct refusal take_certificate_name(struct session *session, struct mqtt
     char room[2048];
     size_t size;
     const struct engine *engine = session->device->engine;
-    if (engine == NULL)
+    struct span announced = engine == NULL ? session_announced_name(session) : SPAN_NONE;
+    if (engine == NULL && session->announced == NULL)
         return refuse(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "the listener has no TLS to take a name from");
-    bool is_found = listener->use_identity_as_username
+    bool is_found = engine == NULL ? (size = announced.size) != 0
+                    : listener->use_identity_as_username
                         ? engine_peer_common_name(engine, room, sizeof room, &size)
                         : engine_peer_subject(engine, room, sizeof room, &size);
     if (!is_found || size == 0)
         return refuse(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
                       "its certificate has no name that can be a username");
-    if (!heap_set(&session->username, span_of(room, size)))
+    if (!heap_set(&session->username, engine == NULL ? announced : span_of(room, size)))
         return refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
     connect->has_username = true;
     connect->username = heap_span(&session->username);
@@ -279,7 +281,7 @@ static struct refusal take_mount_point(struct session *session, struct mqtt_conn
 /* Borrowed from the engine, which lives as long as the device's link can bring anything to judge. */
 static const struct facts *device_facts(const struct session *session) {
     const struct engine *engine = session->device->engine;
-    return engine == NULL ? NULL : engine_peer_facts(engine);
+    return engine == NULL ? session_announced_facts(session) : engine_peer_facts(engine);
 }
 
 bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,

@@ -66,11 +66,16 @@ void session_log_start(struct session *session) {
         return;
     char address[ADDRESS_TEXT_SIZE], client[TEXT_QUOTED_SIZE], user[TEXT_QUOTED_SIZE + 8];
     const struct link *device = session->device;
-    log_notice(
-        "New client connected from %s as %s (p%d, k%u%s%s%s).", address_print(&session->address, address),
-        text_quote(client, sizeof client, heap_span(&session->client_id)), session->inspector.version,
-        session->inspector.keep_alive_s, session_user_words(session, user, sizeof user),
-        device->engine == NULL ? "" : ", ", device->engine == NULL ? "" : engine_version(device->engine));
+    char tls[TEXT_QUOTED_SIZE] = "";
+    if (device->engine != NULL)
+        snprintf(tls, sizeof tls, "%s", engine_version(device->engine));
+    else if (session->announced != NULL && (session->announced->tls.client & PROXY_TLS_USED) != 0)
+        text_quote(tls, sizeof tls, session->announced->tls.version); /* spoken with the proxy in front */
+    log_notice("New client connected from %s as %s (p%d, k%u%s%s%s).",
+               address_print(&session->address, address),
+               text_quote(client, sizeof client, heap_span(&session->client_id)), session->inspector.version,
+               session->inspector.keep_alive_s, session_user_words(session, user, sizeof user),
+               tls[0] == '\0' ? "" : ", ", tls);
 }
 
 void session_log_end(struct session *session, const char *words) {

@@ -67,6 +67,7 @@ static void free_if_done(struct session *session) {
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
         heap_clear(heaps[i]);
     generation_drop(session->generation);
+    free(session->announced);
     free(session);
     host->on_gone(host, listener_index, was_crowded);
 }
