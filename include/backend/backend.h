@@ -12,6 +12,7 @@
 struct backend_call {
     const struct link_events *events; /* of the link to come */
     void *owner;
+    struct link_wish wish; /* borrowed while on_dialed has not been called */
     /* error < 0: no link, and no further address to try. Otherwise `link` is open already, or
      * is connecting and its events follow. */
     void (*on_dialed)(struct backend_call *call, int error, struct link *link);

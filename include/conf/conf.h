@@ -62,6 +62,7 @@ enum conf_rate_action {
 enum conf_retain_policy { CONF_RETAIN_ALLOW, CONF_RETAIN_STRIP, CONF_RETAIN_REFUSE };
 enum conf_deny_publish { CONF_DENY_PUBLISH_ACK, CONF_DENY_PUBLISH_DISCONNECT };
 
+enum conf_proxy_form { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_V2_SSL };
 enum conf_wills { CONF_WILLS_ALLOW, CONF_WILLS_DENY };
 
 /* Bits of accept_protocol_versions, by the protocol level of CONNECT: 1u << 4 is MQTT 3.1.1. */

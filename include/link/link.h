@@ -94,11 +94,16 @@ static inline void link_close(struct link *link, enum link_manner manner) {
     link->verbs->close(link, manner);
 }
 
+/* How to connect; all zero: plain TCP. */
+struct link_wish {
+    struct span prelude; /* copied: goes out in one piece with the first bytes that are written */
+};
+
 /* Connects; on_open or on_end follows, but no on_open for a link that comes back open already (a peer on the
  * loopback). A negative errno when it could not even begin (no descriptor, no memory): *link is NULL then.
  * The link starts with reading off. */
-int link_dial(struct loop *loop, const struct address *address, const struct link_events *events, void *owner,
-              struct link **link);
+int link_dial(struct loop *loop, const struct address *address, const struct link_wish *wish,
+              const struct link_events *events, void *owner, struct link **link);
 
 /* System calls are counted by nobody; bytes are: totals of this link's loop, for the metrics. */
 

@@ -77,6 +77,8 @@ struct wire {
     struct flight *flying; /* handed to libuv, not yet written */
     uint8_t *waiting;      /* comes after `flying` */
     size_t waiting_size, waiting_room;
+    uint8_t *prelude; /* in front of the first bytes; NULL: none, or gone */
+    size_t prelude_size;
     struct deadline linger; /* bounds a polite close */
     bool is_lingering;
     struct wire *next, **previous; /* in turn.first; previous NULL: not there */
@@ -108,6 +110,8 @@ int accept_bind_unix(const char *path);
 /* Listens on the descriptor, which is the acceptor's from now on. */
 int acceptor_open(struct acceptor *acceptor, struct loop *loop, int fd, bool is_unix);
 void acceptor_close(struct acceptor *acceptor);
+/* Where the wire was accepted; size 0 when nobody knows. */
+void wire_local(const struct wire *wire, struct address *address);
 /* Makes the wire a TLS link. False when memory is out. */
 bool wire_secure(struct wire *wire, struct tls_context *context);
 
@@ -119,6 +123,8 @@ void wire_set_kind(struct wire *wire, const struct wire_kind *kind);
 void wire_cut(struct wire *wire);
 /* Closes a wire that never had an owner: nobody is told. */
 void wire_drop(struct wire *wire);
+/* In front of the first bytes that are sent. False: memory is out. */
+bool wire_set_prelude(struct wire *wire, struct span prelude);
 /* Appends to the socket's stream: tries now, keeps the rest. */
 int wire_send(struct wire *wire, const struct span *pieces, size_t count);
 /* Closes when all is sent, at the latest when the linger time is over. */

@@ -44,8 +44,10 @@ struct session {
     unsigned open_count;          /* links and jobs that must finish before the session is freed */
     bool is_crowded, is_started, is_device_waiting;
     struct address address;
-    struct announced *announced;                      /* NULL: no PROXY protocol header */
-    struct guest guest;                               /* what it holds in the host's lobby */
+    struct address local;        /* where it arrived; size 0: not noted */
+    struct heap prelude;         /* what goes to the broker in front of the CONNECT, while it is dialled */
+    struct announced *announced; /* NULL: no PROXY protocol header */
+    struct guest guest;          /* what it holds in the host's lobby */
     struct session *next_shaking, **previous_shaking; /* in shaking_first; previous NULL: not there */
     uint64_t arrived_ms;
     struct inspector inspector;
@@ -108,6 +110,9 @@ void session_note_failure(struct session *session);
 struct span session_announced_name(const struct session *session);
 /* The same for rules; NULL: none. */
 const struct facts *session_announced_facts(const struct session *session);
+/* Puts the PROXY protocol header that the broker shall get into session->prelude, if it shall get one. False:
+ * memory is out. */
+bool session_write_prelude(struct session *session);
 
 /* relay.c */
 struct link_room relay_room(struct session *session, struct relay *relay);

@@ -89,6 +89,9 @@ bool session_shed_silent(struct session_host *host);
 struct proxy_header;
 void session_announce(struct session *session, const struct proxy_header *header, uint64_t began_ms);
 
+/* Where the device's connection arrived, for the header that the broker gets. */
+void session_note_local(struct session *session, const struct address *local);
+
 /* The one door out. */
 void session_end(struct session *session, enum session_end end);
 

@@ -123,6 +123,9 @@ static void begin(struct worker *worker, const struct arriving *arriving, struct
         return;
     }
     session_keep_guest(session, guest);
+    struct address local; /* a reload may want it told before the CONNECT comes */
+    wire_local(wire, &local);
+    session_note_local(session, &local);
     if (header != NULL)
         session_announce(session, header, arriving->began_ms);
 }

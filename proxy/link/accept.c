@@ -87,6 +87,13 @@ static void peer_of(struct wire *wire, bool is_unix, struct address *address) {
     }
 }
 
+void wire_local(const struct wire *wire, struct address *address) {
+    int size = sizeof address->socket.storage;
+    memset(address, 0, sizeof *address);
+    if (wire->uv.handle.type == UV_TCP && uv_tcp_getsockname(&wire->uv.tcp, &address->socket.any, &size) == 0)
+        address->size = (socklen_t)size;
+}
+
 static void on_connection(uv_stream_t *stream, int status) {
     struct acceptor *acceptor = stream->data;
     /* What is not accepted waits in libuv, which does not look at the listener meanwhile. */

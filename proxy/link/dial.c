@@ -59,8 +59,8 @@ static bool is_connected_at_once(struct wire *wire, const struct address *addres
     return wire->link.is_open;
 }
 
-int link_dial(struct loop *loop, const struct address *address, const struct link_events *events, void *owner,
-              struct link **link) {
+int link_dial(struct loop *loop, const struct address *address, const struct link_wish *wish,
+              const struct link_events *events, void *owner, struct link **link) {
     bool is_unix = address->socket.any.sa_family == AF_UNIX;
     *link = NULL;
     struct wire *wire = wire_create(loop, is_unix);
@@ -68,6 +68,10 @@ int link_dial(struct loop *loop, const struct address *address, const struct lin
         return -ENOMEM;
     wire->link.events = events;
     wire->link.owner = owner;
+    if (!wire_set_prelude(wire, wish->prelude)) {
+        wire_drop(wire);
+        return -ENOMEM;
+    }
     if (!is_unix && is_connected_at_once(wire, address)) {
         *link = &wire->link;
         return 0;

@@ -36,6 +36,7 @@ static void on_handle_closed(uv_handle_t *handle) {
     wire->link.events->on_closed(&wire->link);
     engine_destroy(wire->link.engine);
     free(wire->waiting);
+    free(wire->prelude);
     free(wire);
 }
 
@@ -80,6 +81,7 @@ struct wire *wire_create(struct loop *loop, bool is_unix) {
 static void on_dropped(uv_handle_t *handle) {
     struct wire *wire = handle->data;
     engine_destroy(wire->link.engine);
+    free(wire->prelude);
     free(wire);
 }
 
@@ -250,7 +252,30 @@ static int wait_in_line(struct wire *wire, struct span bytes) {
 
 #define PIECES_MAX 8
 
+bool wire_set_prelude(struct wire *wire, struct span prelude) {
+    wire->prelude = prelude.size == 0 ? NULL : malloc(prelude.size);
+    if (wire->prelude == NULL)
+        return prelude.size == 0;
+    memcpy(wire->prelude, prelude.at, prelude.size);
+    wire->prelude_size = prelude.size;
+    return true;
+}
+
+/* The first bytes and what goes in front of them, in one write. */
+static int send_with_prelude(struct wire *wire, const struct span *pieces, size_t count) {
+    struct span all[PIECES_MAX] = {span_of(wire->prelude, wire->prelude_size)};
+    uint8_t *prelude = wire->prelude;
+    assert(count < PIECES_MAX);
+    memcpy(all + 1, pieces, count * sizeof pieces[0]);
+    wire->prelude = NULL;
+    int result = wire_send(wire, all, count + 1);
+    free(prelude);
+    return result;
+}
+
 int wire_send(struct wire *wire, const struct span *pieces, size_t count) {
+    if (wire->prelude != NULL)
+        return send_with_prelude(wire, pieces, count);
     uv_buf_t buffers[PIECES_MAX];
     unsigned used = 0;
     size_t total = 0, taken = 0;

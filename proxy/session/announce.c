@@ -1,7 +1,9 @@
-/* announce: what a proxy in front of us says of a device, in a PROXY protocol header. */
+/* announce: what a proxy in front of us says of a device in a PROXY protocol header, and what we tell the
+ * broker in one. */
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "crypto/engine.h"
 #include "session/inside.h"
 
 static struct span keep(uint8_t **room, struct span text) {
@@ -53,4 +55,59 @@ struct span session_announced_name(const struct session *session) {
 const struct facts *session_announced_facts(const struct session *session) {
     bool is_verified = session->announced != NULL && proxy_tls_is_verified(&session->announced->tls);
     return is_verified ? &session->announced->facts : NULL;
+}
+
+/* ---- to the broker ---- */
+
+void session_note_local(struct session *session, const struct address *local) {
+    session->local = *local;
+}
+
+/* The device's own ends: of the header that it came with, or of its connection. */
+static struct proxy_ends ends_of(const struct session *session) {
+    if (session->announced != NULL && session->announced->ends.family != PROXY_UNKNOWN)
+        return session->announced->ends;
+    static const enum proxy_family families[] = {[IP_V4] = PROXY_V4, [IP_V6] = PROXY_V6};
+    struct proxy_ends ends = {.family = PROXY_UNKNOWN};
+    enum ip_family source = address_bytes(&session->address, ends.source, &ends.source_port);
+    enum ip_family destination = address_bytes(&session->local, ends.destination, &ends.destination_port);
+    if (source != IP_NONE && source == destination)
+        ends.family = families[source];
+    return ends;
+}
+
+/* `room` holds the common name. */
+static struct proxy_tls tls_of(const struct session *session, char *room, size_t room_size) {
+    const struct engine *engine = session->device->engine;
+    if (engine == NULL)
+        return session->announced != NULL ? session->announced->tls : (struct proxy_tls){0};
+    struct proxy_tls tls = {.client = PROXY_TLS_USED,
+                            .verify = 1,
+                            .version = span_of_text(engine_version(engine)),
+                            .cipher = span_of_text(engine_cipher(engine))};
+    size_t size;
+    if (!engine_peer_has_certificate(engine))
+        return tls;
+    tls.verify = 0;
+    tls.client |= PROXY_TLS_CERT_SESSION | (engine_is_resumed(engine) ? 0 : PROXY_TLS_CERT_CONN);
+    if (engine_peer_common_name(engine, room, room_size, &size))
+        tls.common_name = span_of(room, size);
+    return tls;
+}
+
+bool session_write_prelude(struct session *session) {
+    static const enum proxy_form forms[] = {[CONF_PROXY_V1] = PROXY_FORM_V1,
+                                            [CONF_PROXY_V2] = PROXY_FORM_V2,
+                                            [CONF_PROXY_V2_SSL] = PROXY_FORM_V2_SSL};
+    int wanted = session->generation->conf->backend_proxy_protocol;
+    uint8_t room[PROXY_WRITTEN_MAX];
+    char name[PROXY_WRITTEN_BODY_MAX + 1];
+    heap_clear(&session->prelude);
+    if (wanted == CONF_PROXY_OFF)
+        return true;
+    struct proxy_ends ends = ends_of(session);
+    struct proxy_tls tls = tls_of(session, name, sizeof name);
+    struct writer writer = writer_of(room, sizeof room);
+    proxy_header_write(&writer, forms[wanted], &ends, &tls);
+    return heap_add(&session->prelude, writer_span(&writer));
 }

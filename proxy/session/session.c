@@ -63,7 +63,7 @@ static void free_if_done(struct session *session) {
     struct heap *heaps[] = {&session->from_device.held, &session->from_device.owed,
                             &session->from_broker.held, &session->from_broker.owed,
                             &session->connect,          &session->username,
-                            &session->client_id};
+                            &session->client_id,        &session->prelude};
     for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
         heap_clear(heaps[i]);
     generation_drop(session->generation);
@@ -218,6 +218,7 @@ static void on_broker_open(struct link *link) {
     int error = link_write(link, &connect, 1);
     count(session, METRIC_to_broker_bytes, (int64_t)connect.size);
     heap_clear(&session->connect);
+    heap_clear(&session->prelude);
     if (error < 0)
         session_end(session, SESSION_END_BROKER_CLOSED);
     else
@@ -293,8 +294,13 @@ static void dial(struct session *session) {
         refuse_connect(session, MQTT_REASON_QUOTA_EXCEEDED, lobby_words(answer));
         return;
     }
+    if (!session_write_prelude(session)) {
+        session_end(session, SESSION_END_NO_MEMORY);
+        return;
+    }
     enter(session, SESSION_DIALING);
     set_deadline(session, session->generation->conf->backend_timeout_ms);
+    session->call.wish.prelude = heap_span(&session->prelude);
     session->call.events = &broker_events;
     session->call.owner = session;
     session->call.on_dialed = on_dialed;
