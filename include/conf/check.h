@@ -8,8 +8,11 @@
  * limits become -1). */
 void conf_check(struct conf *conf, struct findings *findings);
 
-/* Its part about the PROXY protocol and the broker's side; for conf_check only. */
+/* Its part about the PROXY protocol in front of listeners; for conf_check only. */
 void conf_check_proxy(const struct conf *conf, struct findings *findings);
+
+/* Its part about TLS to the broker; for conf_check only. */
+void conf_check_broker(const struct conf *conf, struct findings *findings);
 
 /* Its part about messages and subscriptions; for conf_check only. */
 void conf_check_rules(const struct conf *conf, struct findings *findings);

@@ -40,6 +40,25 @@ struct tls_context; /* counted references; given with one */
  * alone. */
 struct tls_context *tls_context_load(const struct tls_settings *settings, struct findings *findings);
 
+/* Connections to the broker. Borrowed texts, NULL where not set; `file` and `line` say where `backend`
+ * stands. */
+struct tls_client_settings {
+    const char *file;
+    unsigned line;
+    const char *cafile, *capath; /* neither: the authorities of the operating system */
+    const char *certfile, *keyfile;
+    const char *host; /* name or address that is dialled */
+    const char *sni;  /* NULL: `host`, if that is a name */
+    const char *alpn; /* names with commas between */
+    bool is_insecure; /* no check of the name, and without cafile and capath of nothing */
+    int64_t now_s;
+};
+
+/* The context of engine_dial. Findings as above, about backend_cafile and so on. NULL when there were errors.
+ */
+struct tls_context *tls_context_load_client(const struct tls_client_settings *settings,
+                                            struct findings *findings);
+
 struct tls_context *tls_context_keep(struct tls_context *context);
 void tls_context_drop(struct tls_context *context); /* NULL is allowed */
 

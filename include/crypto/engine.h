@@ -36,6 +36,10 @@ enum engine_state {
 
 /* A server engine; NULL when memory is out. Keeps a reference of the context. */
 struct engine *engine_accept(struct tls_context *context);
+/* A client engine, with a context of tls_context_load_client; NULL when memory is out. */
+struct engine *engine_dial(struct tls_context *context);
+/* Its first words into `out`. Everything else is as with engine_accept. */
+enum engine_state engine_start(struct engine *engine, struct engine_out *out);
 void engine_destroy(struct engine *engine); /* NULL is allowed */
 
 /* Hands in ciphertext (borrowed until engine_read returned 0) and takes the handshake as far as it goes. What
@@ -81,6 +85,17 @@ enum tls_trouble engine_trouble(const struct engine *engine);
 const char *tls_trouble_name(enum tls_trouble trouble); /* "no_shared_cipher" */
 const char *
 tls_trouble_sentence(enum tls_trouble trouble); /* "the device offers no cipher that this listener allows" */
+
+/* The same for an engine of engine_dial, which has its own causes. */
+enum dial_trouble {
+#define DIAL_TROUBLE(name, label, sentence) DIAL_TROUBLE_##name,
+#include "crypto/dial_troubles.def"
+#undef DIAL_TROUBLE
+    DIAL_TROUBLE_COUNT
+};
+enum dial_trouble engine_dial_trouble(const struct engine *engine);
+const char *dial_trouble_label(enum dial_trouble trouble);
+const char *dial_trouble_sentence(enum dial_trouble trouble);
 
 /* Facts for the log, after the handshake; static texts of OpenSSL. */
 const char *engine_version(const struct engine *engine); /* "TLSv1.3" */

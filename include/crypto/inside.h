@@ -12,6 +12,8 @@ struct tls_context {
     int64_t expires_s;
     bool requires_certificate;
     bool ignores_client_dates;
+    bool is_client;      /* of tls_context_load_client */
+    char *sni;           /* of a client; NULL: none is sent; owned */
     unsigned references; /* atomic */
 };
 
@@ -37,8 +39,9 @@ struct engine {
     struct span in;         /* ciphertext that was fed and not yet taken */
     struct engine_out *out; /* of the call in progress, else NULL */
     struct identity *identity;
-    uint8_t state;   /* enum engine_state */
-    uint8_t trouble; /* enum tls_trouble */
+    uint8_t state;        /* enum engine_state */
+    uint8_t trouble;      /* enum tls_trouble */
+    uint8_t dial_trouble; /* enum dial_trouble, of a client */
     bool was_open;
     bool is_tls; /* the first bytes were looked at */
     uint8_t first[HELLO_LOOK_SIZE];
@@ -54,6 +57,8 @@ enum hello_kind hello_look(struct span first, enum tls_trouble *trouble);
 
 /* trouble: judges what the SSL_* call that just failed left in the thread's error queue, and empties it. */
 enum tls_trouble trouble_of(const SSL *ssl);
+/* dial_trouble: the same for a client. */
+enum dial_trouble dial_trouble_of(const SSL *ssl);
 
 /* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
 struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);

@@ -61,9 +61,15 @@ struct name_text name_of(const X509_NAME *name);
 void own_load(struct loading *loading);
 void own_check(struct loading *loading);
 
+/* Modes and options that no setting changes. */
+void context_set_fixed(SSL_CTX *ssl_ctx);
+
 /* trust: cafile, capath, crlfile. */
 void trust_load(struct loading *loading);
 void trust_check(struct loading *loading);
+/* The certificates of a file or folder that a keyword names, onto the authorities. */
+void trust_read_file(struct loading *loading, const char *keyword, const char *path);
+void trust_read_folder(struct loading *loading, const char *keyword, const char *path);
 /* The certificate among the authorities that signed this one, or NULL. */
 X509 *trust_signer_of(const struct loading *loading, X509 *certificate);
 

@@ -25,6 +25,7 @@ struct tally {
     uint64_t ends[TALLY_ENDS];         /* by enum session_end */
     uint64_t troubles[TALLY_TROUBLES]; /* by enum tls_trouble */
     uint64_t proxy_faults[PROXY_FAULT_COUNT];
+    uint64_t dial_troubles[TALLY_TROUBLES]; /* by enum dial_trouble */
 };
 
 static inline void tally_add(uint64_t *counter, uint64_t amount) {

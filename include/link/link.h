@@ -61,6 +61,7 @@ struct link {
     struct engine *engine; /* TLS links only */
     size_t pending;        /* bytes accepted by link_write that the kernel has not taken */
     bool is_reading, is_open, is_closing;
+    uint8_t trouble; /* enum dial_trouble of a link that was dialled; ask link_trouble */
 };
 
 /* Sends all pieces in order; 0, or a negative errno (-ENOMEM, -EPIPE, ...) after which the owner ends the
@@ -97,6 +98,8 @@ static inline void link_close(struct link *link, enum link_manner manner) {
 /* How to connect; all zero: plain TCP. */
 struct link_wish {
     struct span prelude; /* copied: goes out in one piece with the first bytes that are written */
+    struct tls_context
+        *tls; /* of tls_context_load_client: open is the link when the handshake is done; NULL: plain */
 };
 
 /* Connects; on_open or on_end follows, but no on_open for a link that comes back open already (a peer on the
@@ -104,6 +107,10 @@ struct link_wish {
  * The link starts with reading off. */
 int link_dial(struct loop *loop, const struct address *address, const struct link_wish *wish,
               const struct link_events *events, void *owner, struct link **link);
+
+/* Why a dialled link has ended, as far as TLS knows; NONE: it was the network, or all is well. Valid within
+ * on_end. */
+enum dial_trouble link_trouble(const struct link *link);
 
 /* System calls are counted by nobody; bytes are: totals of this link's loop, for the metrics. */
 

@@ -77,7 +77,9 @@ struct wire {
     struct flight *flying; /* handed to libuv, not yet written */
     uint8_t *waiting;      /* comes after `flying` */
     size_t waiting_size, waiting_room;
-    uint8_t *prelude; /* in front of the first bytes; NULL: none, or gone */
+    struct tls_context *tls; /* kept until a dialled wire has shaken hands; NULL: plain, or done */
+    bool is_greeting;        /* dialled and not open yet: read for ourselves, whatever the owner wants */
+    uint8_t *prelude;        /* in front of the first bytes; NULL: none, or gone */
     size_t prelude_size;
     struct deadline linger; /* bounds a polite close */
     bool is_lingering;
@@ -123,6 +125,10 @@ void wire_set_kind(struct wire *wire, const struct wire_kind *kind);
 void wire_cut(struct wire *wire);
 /* Closes a wire that never had an owner: nobody is told. */
 void wire_drop(struct wire *wire);
+/* Begins a TLS handshake as a client; the link opens when it is done. A negative errno on failure. */
+int wire_start_tls(struct wire *wire, struct tls_context *context);
+/* Reads for the handshake. */
+int wire_greet(struct wire *wire);
 /* In front of the first bytes that are sent. False: memory is out. */
 bool wire_set_prelude(struct wire *wire, struct span prelude);
 /* Appends to the socket's stream: tries now, keeps the rest. */

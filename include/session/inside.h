@@ -59,6 +59,7 @@ struct session {
     struct check *check;
     struct denials *denials; /* NULL before the first refusal */
     struct backend_call call;
+    uint8_t dial_trouble; /* enum dial_trouble: why the broker could not be reached, or its link broke */
     struct deadline deadline;
     struct pacing *pacing;    /* NULL: no rate */
     struct deadline delay;    /* set: the device is not read, for it has sent too fast */

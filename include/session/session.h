@@ -84,8 +84,8 @@ void session_keep_guest(struct session *session, const struct guest *guest);
 bool session_shed_silent(struct session_host *host);
 
 /* What a proxy in front said of the device in a PROXY protocol header, which is copied; right after
- * session_begin. `began_ms`: when the connection was accepted, for the time that header and TLS handshake have
- * together. Ends the session when memory is out. */
+ * session_begin. `began_ms`: when the connection was accepted, for the time that header and TLS handshake
+ * have together. Ends the session when memory is out. */
 struct proxy_header;
 void session_announce(struct session *session, const struct proxy_header *header, uint64_t began_ms);
 

@@ -31,8 +31,9 @@ void terms_take_rules(struct inspect_limits *limits, const struct conf_listener 
 struct generation {
     unsigned references; /* atomic */
     struct conf *conf;
-    struct arena *arena; /* of the compiled policies */
-    struct terms *terms; /* one per running listener, by its index */
+    struct arena *arena;             /* of the compiled policies */
+    struct tls_context *backend_tls; /* to the broker; NULL: plain */
+    struct terms *terms;             /* one per running listener, by its index */
     size_t terms_count;
     uint64_t number;
 };

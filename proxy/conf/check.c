@@ -364,6 +364,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     conf_check_entry(conf, findings);
     conf_check_rules(conf, findings);
     conf_check_proxy(conf, findings);
+    conf_check_broker(conf, findings);
     struct conf_origin nodelay = conf->origins[CONF_set_tcp_nodelay];
     if (nodelay.line != 0 && !conf->set_tcp_nodelay)
         findings_add(findings, FINDING_NOTICE, nodelay.file, nodelay.line,

@@ -1,4 +1,4 @@
-/* check_proxy: who may say who a device is, and what the broker is told. */
+/* check_proxy: who may say who a device is. */
 #include "conf/check.h"
 
 #define AT(findings, kind, origin, ...)                                                                      \

@@ -298,7 +298,8 @@ static void say_what_decides(const struct gate *gate) {
                                       : "no password_file: the broker decides about usernames and passwords",
             terms->acl != NULL ? "the acl_file decides about topics" : "no acl_file: all topics are allowed");
     }
-    log_info("The broker is at %s.", backend->text);
+    log_info("The broker is at %s%s.", backend->text,
+             gate->generation->backend_tls == NULL ? "" : ", over TLS");
 }
 
 static bool write_pid(const struct conf *conf) {

@@ -18,6 +18,7 @@ void generation_drop(struct generation *generation) {
         return;
     for (size_t i = 0; i < generation->terms_count; i++)
         tls_context_drop(generation->terms[i].tls);
+    tls_context_drop(generation->backend_tls);
     conf_destroy(generation->conf);
     arena_destroy(generation->arena);
     free(generation->terms);
@@ -125,6 +126,25 @@ static void load_tls(struct terms *terms, struct findings *findings) {
     terms->tls = tls_context_load(&settings, findings);
 }
 
+static void load_backend_tls(struct generation *generation, struct findings *findings) {
+    const struct conf *conf = generation->conf;
+    const struct tls_client_settings settings = {
+        .file = conf->backend->file,
+        .line = conf->backend->line,
+        .cafile = conf->backend_cafile,
+        .capath = conf->backend_capath,
+        .certfile = conf->backend_certfile,
+        .keyfile = conf->backend_keyfile,
+        .host = conf->backend->host,
+        .sni = conf->backend_sni,
+        .alpn = conf->backend_alpn,
+        .is_insecure = conf->backend_insecure,
+        .now_s = time(NULL),
+    };
+    if (conf->backend_tls)
+        generation->backend_tls = tls_context_load_client(&settings, findings);
+}
+
 static void set_limits(struct terms *terms) {
     const struct conf_listener *listener = terms->listener;
     terms->limits = (struct inspect_limits){
@@ -208,7 +228,14 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
             set_limits(&generation->terms[i]);
             identity_load(generation->arena, &generation->terms[i], findings);
         }
+    load_backend_tls(generation, findings);
     if (findings->error_count != errors_before || findings->out_of_memory) {
+        generation_drop(generation);
+        return NULL;
+    }
+    if (conf->backend_tls && generation->backend_tls == NULL) { /* never in plain text instead */
+        findings_add(findings, FINDING_ERROR, conf->backend->file, conf->backend->line,
+                     "TLS to the broker could not be set up.");
         generation_drop(generation);
         return NULL;
     }

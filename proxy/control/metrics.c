@@ -80,6 +80,13 @@ static void write_families(const struct gate *gate, FILE *out) {
                 proxy_fault_label((enum proxy_fault)i),
                 (unsigned long long)sum(gate,
                                         offsetof(struct tally, proxy_faults) + (size_t)i * sizeof(uint64_t)));
+    write_head(out, "backend_failures_total", "counter",
+               "Connections to the broker that TLS or an HTTP proxy did not let come about, by cause");
+    for (int i = 1; i < (int)DIAL_TROUBLE_COUNT; i++)
+        fprintf(out, "drawbridge_backend_failures_total{cause=\"%s\"} %llu\n",
+                dial_trouble_label((enum dial_trouble)i),
+                (unsigned long long)sum(gate, offsetof(struct tally, dial_troubles) +
+                                                  (size_t)i * sizeof(uint64_t)));
     write_head(out, "tls_failures_total", "counter", "TLS handshakes that failed, by cause");
     for (int i = 1; i < (int)TLS_TROUBLE_COUNT; i++)
         fprintf(
@@ -137,6 +144,17 @@ static void write_program(const struct gate *gate, FILE *out) {
     }
 }
 
+/* Of the certificate that the broker is shown. */
+static void write_backend(const struct gate *gate, FILE *out) {
+    const struct tls_context *tls = gate->generation->backend_tls;
+    if (tls == NULL || gate->generation->conf->backend_certfile == NULL)
+        return;
+    write_head(out, "backend_certificate_expires_seconds", "gauge",
+               "When the certificate of backend_certfile ends, in seconds since the epoch");
+    fprintf(out, "drawbridge_backend_certificate_expires_seconds %lld\n",
+            (long long)tls_context_expires_s(tls));
+}
+
 char *gate_metrics(const struct gate *gate) {
     char *text = NULL;
     size_t size;
@@ -147,6 +165,7 @@ char *gate_metrics(const struct gate *gate) {
     write_packets(gate, out);
     write_families(gate, out);
     write_program(gate, out);
+    write_backend(gate, out);
     bool is_bad = ferror(out) != 0;
     if (fclose(out) != 0 || is_bad) {
         free(text);

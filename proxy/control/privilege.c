@@ -66,6 +66,9 @@ static void warn_of(const char *path, const char *keyword) {
 
 void privilege_warn(const struct generation *generation) {
     warn_of(generation->conf->path, "The configuration");
+    warn_of(generation->conf->backend_cafile, "backend_cafile");
+    warn_of(generation->conf->backend_certfile, "backend_certfile");
+    warn_of(generation->conf->backend_keyfile, "backend_keyfile");
     for (size_t i = 0; i < generation->terms_count; i++) {
         const struct conf_listener *listener = generation->terms[i].listener;
         warn_of(listener->certfile, "certfile");

@@ -12,6 +12,7 @@ void tls_context_drop(struct tls_context *context) {
     if (context == NULL || __atomic_sub_fetch(&context->references, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     SSL_CTX_free(context->ssl_ctx);
+    free(context->sni);
     free(context);
 }
 

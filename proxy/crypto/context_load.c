@@ -23,7 +23,7 @@
 #define CIPHERS_MAX_BYTES   4096
 
 /* Modes and options that no setting changes. */
-static void set_fixed(SSL_CTX *ssl_ctx) {
+void context_set_fixed(SSL_CTX *ssl_ctx) {
     /* AUTO_RETRY: a call that met only a KeyUpdate goes on reading instead of leaving bytes behind. */
     SSL_CTX_set_mode(ssl_ctx, SSL_MODE_AUTO_RETRY | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS |
@@ -227,7 +227,7 @@ static struct tls_context *build(struct loading *loading) {
     context->requires_certificate = loading->settings->require_certificate;
     context->ignores_client_dates = loading->settings->disable_client_cert_date_checks;
     context->expires_s = expires_s_of(loading->chain);
-    set_fixed(ssl_ctx);
+    context_set_fixed(ssl_ctx);
     SSL_CTX_set_alpn_select_cb(ssl_ctx, on_alpn_offered, NULL);
     set_version(loading, ssl_ctx);
     set_ciphers(loading, ssl_ctx); /* before the certificate: a list may set the security level */

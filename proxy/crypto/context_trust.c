@@ -11,9 +11,9 @@
 
 #define SOON_S (7 * 24 * 3600)
 
-static void load_cafile(struct loading *loading) {
+void trust_read_file(struct loading *loading, const char *keyword, const char *path) {
     struct file file;
-    if (!file_read(&file, loading, "cafile", loading->settings->cafile))
+    if (!file_read(&file, loading, keyword, path))
         return;
     if (file_certificates(&file, loading, loading->authorities) == 0)
         file_say_wrong(&file, loading, "the certificate of a CA");
@@ -27,12 +27,11 @@ static bool is_hash_name(const char *name) {
            strspn(name + 9, "0123456789") == strlen(name + 9);
 }
 
-static void load_capath(struct loading *loading) {
-    const char *path = loading->settings->capath;
+void trust_read_folder(struct loading *loading, const char *keyword, const char *path) {
     DIR *folder = opendir(path);
     if (folder == NULL) {
         loading_say(loading, FINDING_ERROR,
-                    "capath %s cannot be opened: %s; it must be a folder that this user may read", path,
+                    "%s %s cannot be opened: %s; it must be a folder that this user may read", keyword, path,
                     strerror(errno));
         return;
     }
@@ -45,7 +44,7 @@ static void load_capath(struct loading *loading) {
             (size_t)snprintf(name, sizeof name, "%s/%s", path, entry->d_name) >= sizeof name)
             continue;
         count++;
-        if (!file_read(&file, loading, "capath", name))
+        if (!file_read(&file, loading, keyword, name))
             continue;
         if (file_certificates(&file, loading, loading->authorities) == 0)
             file_say_wrong(&file, loading, "the certificate of a CA");
@@ -54,8 +53,8 @@ static void load_capath(struct loading *loading) {
     closedir(folder);
     if (count == 0)
         loading_say(loading, FINDING_ERROR,
-                    "capath %s has no certificate under a hash name (like 1a2b3c4d.0): run openssl rehash %s",
-                    path, path);
+                    "%s %s has no certificate under a hash name (like 1a2b3c4d.0): run openssl rehash %s",
+                    keyword, path, path);
 }
 
 static void load_crlfile(struct loading *loading) {
@@ -88,9 +87,9 @@ static void load_crlfile(struct loading *loading) {
 void trust_load(struct loading *loading) {
     const struct tls_settings *settings = loading->settings;
     if (settings->cafile != NULL)
-        load_cafile(loading);
+        trust_read_file(loading, "cafile", settings->cafile);
     if (settings->capath != NULL)
-        load_capath(loading);
+        trust_read_folder(loading, "capath", settings->capath);
     if (settings->crlfile != NULL)
         load_crlfile(loading);
     if (settings->require_certificate && settings->cafile == NULL && settings->capath == NULL)

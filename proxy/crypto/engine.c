@@ -11,7 +11,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 
-struct engine *engine_accept(struct tls_context *context) {
+static struct engine *create(struct tls_context *context) {
     ERR_clear_error();
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
@@ -26,8 +26,27 @@ struct engine *engine_accept(struct tls_context *context) {
         return NULL;
     }
     SSL_set_bio(engine->ssl, bio, bio);
-    SSL_set_accept_state(engine->ssl);
     engine->context = tls_context_keep(context);
+    return engine;
+}
+
+struct engine *engine_accept(struct tls_context *context) {
+    struct engine *engine = create(context);
+    if (engine != NULL)
+        SSL_set_accept_state(engine->ssl);
+    return engine;
+}
+
+struct engine *engine_dial(struct tls_context *context) {
+    struct engine *engine = create(context);
+    if (engine == NULL)
+        return NULL;
+    engine->is_tls = true; /* what the broker says is OpenSSL's to judge */
+    SSL_set_connect_state(engine->ssl);
+    if (context->sni != NULL && SSL_set_tlsext_host_name(engine->ssl, context->sni) != 1) {
+        engine_destroy(engine);
+        return NULL;
+    }
     return engine;
 }
 
@@ -54,9 +73,14 @@ static void judge(struct engine *engine, int result) {
     switch (SSL_get_error(engine->ssl, result)) {
     case SSL_ERROR_WANT_READ: return;
     case SSL_ERROR_ZERO_RETURN: end(engine, ENGINE_CLOSED, TLS_TROUBLE_NONE); return;
-    case SSL_ERROR_WANT_WRITE: end(engine, ENGINE_BROKEN, TLS_TROUBLE_FLOOD); return;
-    default: end(engine, ENGINE_BROKEN, trouble_of(engine->ssl)); return;
+    case SSL_ERROR_WANT_WRITE: end(engine, ENGINE_BROKEN, TLS_TROUBLE_FLOOD); break;
+    default:
+        if (engine->context->is_client)
+            engine->dial_trouble = (uint8_t)dial_trouble_of(engine->ssl);
+        end(engine, ENGINE_BROKEN, trouble_of(engine->ssl));
     }
+    if (engine->context->is_client && engine->dial_trouble == DIAL_TROUBLE_NONE)
+        engine->dial_trouble = DIAL_TROUBLE_OTHER;
 }
 
 /* What the handshake needed and nobody asks for again. */
@@ -89,6 +113,13 @@ static void shake(struct engine *engine) {
         else
             judge(engine, result);
     } while (is_to_go_on(engine, ENGINE_SHAKING, before));
+}
+
+enum engine_state engine_start(struct engine *engine, struct engine_out *out) {
+    engine->out = out;
+    shake(engine);
+    engine->out = NULL;
+    return engine->state;
 }
 
 /* Moves the first bytes aside until it is clear what they are. */
@@ -191,6 +222,10 @@ enum engine_state engine_state_of(const struct engine *engine) {
 
 enum tls_trouble engine_trouble(const struct engine *engine) {
     return engine->trouble;
+}
+
+enum dial_trouble engine_dial_trouble(const struct engine *engine) {
+    return engine->dial_trouble;
 }
 
 const char *engine_version(const struct engine *engine) {

@@ -12,6 +12,27 @@ struct dial {
     uv_connect_t request;
 };
 
+/* The network is there. What stands between it and an open link comes next: then on_open follows, else the
+ * link is open. A negative errno on failure. */
+static int greet(struct wire *wire) {
+    struct tls_context *tls = wire->tls;
+    int error = 0;
+    wire->link.is_open = tls == NULL;
+    if (tls != NULL) {
+        wire->tls = NULL;
+        error = wire_start_tls(wire, tls);
+        tls_context_drop(tls); /* the engine has its own */
+    }
+    return error;
+}
+
+enum dial_trouble link_trouble(const struct link *link) {
+    if (link->trouble != DIAL_TROUBLE_NONE || link->engine == NULL)
+        return (enum dial_trouble)link->trouble;
+    enum dial_trouble trouble = engine_dial_trouble(link->engine);
+    return trouble == DIAL_TROUBLE_NONE && !link->is_open ? DIAL_TROUBLE_CLOSED : trouble;
+}
+
 static void on_connected(uv_connect_t *request, int status) {
     struct wire *wire = request->handle->data;
     free(request);
@@ -21,8 +42,11 @@ static void on_connected(uv_connect_t *request, int status) {
         wire->link.events->on_end(&wire->link, status);
         return;
     }
-    wire->link.is_open = true;
-    wire->link.events->on_open(&wire->link);
+    int error = greet(wire);
+    if (error < 0)
+        wire->link.events->on_end(&wire->link, error);
+    else if (wire->link.is_open)
+        wire->link.events->on_open(&wire->link);
 }
 
 static bool is_loopback(const struct address *address) {
@@ -68,13 +92,18 @@ int link_dial(struct loop *loop, const struct address *address, const struct lin
         return -ENOMEM;
     wire->link.events = events;
     wire->link.owner = owner;
+    wire->tls = wish->tls == NULL ? NULL : tls_context_keep(wish->tls);
     if (!wire_set_prelude(wire, wish->prelude)) {
         wire_drop(wire);
         return -ENOMEM;
     }
     if (!is_unix && is_connected_at_once(wire, address)) {
-        *link = &wire->link;
-        return 0;
+        int error = greet(wire);
+        if (error < 0)
+            wire_drop(wire);
+        else
+            *link = &wire->link;
+        return error;
     }
     struct dial *dial = malloc(sizeof *dial);
     int result = dial == NULL ? -ENOMEM : 0;

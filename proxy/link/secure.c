@@ -41,7 +41,7 @@ static void pump(struct wire *wire) {
 
 static void secure_bytes(struct wire *wire, struct span bytes) {
     struct link *link = &wire->link;
-    if (!link->is_open)
+    if (!link->is_open && !wire->is_greeting)
         turn_count_handshake(wire->loop);
     enum engine_state state = engine_feed(link->engine, bytes, &wire->loop->out);
     int error = flush(wire);
@@ -51,6 +51,7 @@ static void secure_bytes(struct wire *wire, struct span bytes) {
     }
     if (state == ENGINE_OPEN && !link->is_open) {
         link->is_open = true;
+        wire->is_greeting = false;
         link->events->on_open(link);
     }
     if (state == ENGINE_OPEN && !link->is_closing)
@@ -93,6 +94,21 @@ static void secure_close(struct link *link, enum link_manner manner) {
     bool was_open = link->is_open;
     link->is_open = true;
     wire_close(wire, was_open || manner == LINK_POLITELY ? manner : LINK_AT_ONCE);
+}
+
+int wire_start_tls(struct wire *wire, struct tls_context *context) {
+    struct link *link = &wire->link;
+    link->is_open = false;
+    link->engine = engine_dial(context);
+    if (link->engine == NULL)
+        return -ENOMEM;
+    wire_set_kind(wire, &wire_secure_kind);
+    if (engine_start(link->engine, &wire->loop->out) != ENGINE_SHAKING) {
+        wire->loop->out.filled = 0;
+        return -EPROTO;
+    }
+    int error = flush(wire);
+    return error < 0 ? error : wire_greet(wire);
 }
 
 const struct wire_kind wire_secure_kind = {

@@ -31,13 +31,18 @@ static void count_pending(struct wire *wire) {
     wire->link.pending = (wire->flying == NULL ? 0 : wire->flying->size) + wire->waiting_size;
 }
 
-static void on_handle_closed(uv_handle_t *handle) {
-    struct wire *wire = handle->data;
-    wire->link.events->on_closed(&wire->link);
+static void release(struct wire *wire) {
     engine_destroy(wire->link.engine);
+    tls_context_drop(wire->tls);
     free(wire->waiting);
     free(wire->prelude);
     free(wire);
+}
+
+static void on_handle_closed(uv_handle_t *handle) {
+    struct wire *wire = handle->data;
+    wire->link.events->on_closed(&wire->link);
+    release(wire);
 }
 
 static void close_handle(struct wire *wire) {
@@ -79,10 +84,7 @@ struct wire *wire_create(struct loop *loop, bool is_unix) {
 }
 
 static void on_dropped(uv_handle_t *handle) {
-    struct wire *wire = handle->data;
-    engine_destroy(wire->link.engine);
-    free(wire->prelude);
-    free(wire);
+    release(handle->data);
 }
 
 void wire_drop(struct wire *wire) {
@@ -105,7 +107,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     struct link_room room = {NULL, 0};
     if (wire->link.is_closing)
         room = (struct link_room){wire->loop->ciphertext, LOOP_READ_SIZE}; /* thrown away */
-    else if (wire->link.is_reading && !must_wait(wire))
+    else if (wire->is_greeting || (wire->link.is_reading && !must_wait(wire)))
         room = wire->kind->room(wire);
     *buffer = uv_buf_init((char *)room.at, (unsigned)room.size);
 }
@@ -144,6 +146,11 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
 int wire_arm(struct wire *wire) {
     int result = uv_read_start(&wire->uv.stream, on_alloc, on_read);
     return result == UV_EALREADY ? 0 : result;
+}
+
+int wire_greet(struct wire *wire) {
+    wire->is_greeting = true;
+    return wire_arm(wire);
 }
 
 void wire_read_start(struct link *link) {

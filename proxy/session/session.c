@@ -11,6 +11,8 @@
 #include "session/inside.h"
 
 _Static_assert(SESSION_END_COUNT <= TALLY_ENDS, "the tally has a counter per end");
+_Static_assert((int)DIAL_TROUBLE_COUNT <= TALLY_TROUBLES,
+               "the tally has a counter per trouble with the broker");
 _Static_assert((int)TLS_TROUBLE_COUNT <= TALLY_TROUBLES, "the tally has a counter per TLS trouble");
 
 static const struct {
@@ -96,8 +98,16 @@ static const char *words_of(const struct session *session, enum session_end end,
     case SESSION_END_BROKER_REFUSED:
         snprintf(room, size, "%s with code %u", ends[end].sentence, session->inspector.connack_code);
         return room;
-    default: return ends[end].sentence;
+    case SESSION_END_BROKER_UNREACHABLE:
+    case SESSION_END_BROKER_CLOSED:
+        if (session->dial_trouble == DIAL_TROUBLE_NONE)
+            break;
+        snprintf(room, size, "%s: %s", ends[end].sentence,
+                 dial_trouble_sentence((enum dial_trouble)session->dial_trouble));
+        return room;
+    default: break;
     }
+    return ends[end].sentence;
 }
 
 /* What a device may know of it: the sentence of the row, and what it did itself. */
@@ -212,6 +222,7 @@ static void on_broker_bytes(struct link *link, size_t size) {
 static void on_broker_open(struct link *link) {
     struct session *session = link->owner;
     session->host->report(session->host, &session->call, true);
+    session->dial_trouble = DIAL_TROUBLE_NONE; /* of another address */
     enter(session, SESSION_WAITING);
     set_deadline(session, session->generation->conf->backend_timeout_ms);
     struct span connect = heap_span(&session->connect);
@@ -230,18 +241,30 @@ static void on_broker_drained(struct link *link) {
     relay_balance(session);
 }
 
+/* Why, as far as TLS can tell. */
+static void note_trouble(struct session *session, const struct link *link) {
+    enum dial_trouble trouble = link_trouble(link);
+    if (trouble == DIAL_TROUBLE_NONE)
+        return;
+    session->dial_trouble = (uint8_t)trouble;
+    tally_add(&session->host->tally->dial_troubles[trouble], 1);
+}
+
 static void on_broker_end(struct link *link, int error) {
     struct session *session = link->owner;
+    note_trouble(session, link);
     if (session->state == SESSION_DIALING) {
         count(session, METRIC_backend_dial_failures, 1);
         session->host->report(session->host, &session->call, false);
-        log_debug("The broker cannot be reached: %s", loop_error_words(error));
+        log_debug("The broker cannot be reached: %s", error == 0 ? "it closed the connection" : loop_error_words(error));
         session->broker = NULL; /* on_closed still comes, for the count */
         link_close(link, LINK_AT_ONCE);
         session->host->dial(session->host, &session->call);
         return;
     }
-    session_end(session, SESSION_END_BROKER_CLOSED);
+    /* In TLS 1.3 a broker says no to our certificate behind the handshake. */
+    bool is_refused = session->state == SESSION_WAITING && session->dial_trouble != DIAL_TROUBLE_NONE;
+    session_end(session, is_refused ? SESSION_END_BROKER_UNREACHABLE : SESSION_END_BROKER_CLOSED);
 }
 
 static void on_broker_closed(struct link *link) {
@@ -301,6 +324,7 @@ static void dial(struct session *session) {
     enter(session, SESSION_DIALING);
     set_deadline(session, session->generation->conf->backend_timeout_ms);
     session->call.wish.prelude = heap_span(&session->prelude);
+    session->call.wish.tls = session->generation->backend_tls;
     session->call.events = &broker_events;
     session->call.owner = session;
     session->call.on_dialed = on_dialed;
