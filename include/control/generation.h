@@ -14,4 +14,7 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
 /* The whole file, given (free its bytes); at == NULL after a finding at `origin` was added. */
 struct span generation_read_file(const char *path, struct conf_origin origin, struct findings *findings);
 
+/* http_proxy.c: fills in generation->http_proxy from its configuration. */
+void http_proxy_load(struct generation *generation, struct findings *findings);
+
 #endif

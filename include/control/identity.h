@@ -9,4 +9,9 @@
  * arena. A file that is missing, empty or holds what no such field may hold is a finding. */
 void identity_load(struct arena *arena, struct terms *terms, struct findings *findings);
 
+/* The text of a secret, or what its file holds without the newline at its end; kept by the arena. False after
+ * a finding at `origin`, and when `secret` is NULL. */
+bool secret_load(struct arena *arena, const struct conf_secret *secret, struct conf_origin origin,
+                 bool is_text, struct span *value, struct findings *findings);
+
 #endif

@@ -97,6 +97,8 @@ static inline void link_close(struct link *link, enum link_manner manner) {
 
 /* How to connect; all zero: plain TCP. */
 struct link_wish {
+    struct span tunnel;  /* what the HTTP proxy is asked that is dialled; copied, at most TUNNEL_HEAD_MAX;
+                            empty: none */
     struct span prelude; /* copied: goes out in one piece with the first bytes that are written */
     struct tls_context
         *tls; /* of tls_context_load_client: open is the link when the handshake is done; NULL: plain */

@@ -77,6 +77,7 @@ struct wire {
     struct flight *flying; /* handed to libuv, not yet written */
     uint8_t *waiting;      /* comes after `flying` */
     size_t waiting_size, waiting_room;
+    struct tunnel *tunnel;   /* of a dialled wire, until the HTTP proxy has let us through */
     struct tls_context *tls; /* kept until a dialled wire has shaken hands; NULL: plain, or done */
     bool is_greeting;        /* dialled and not open yet: read for ourselves, whatever the owner wants */
     uint8_t *prelude;        /* in front of the first bytes; NULL: none, or gone */
@@ -125,6 +126,10 @@ void wire_set_kind(struct wire *wire, const struct wire_kind *kind);
 void wire_cut(struct wire *wire);
 /* Closes a wire that never had an owner: nobody is told. */
 void wire_drop(struct wire *wire);
+/* tunnel.c: asks the HTTP proxy at the other end, then goes on with `then`, which returns a negative errno on
+ * failure. */
+bool wire_set_tunnel(struct wire *wire, struct span request); /* false: memory is out */
+int wire_start_tunnel(struct wire *wire, int (*then)(struct wire *wire));
 /* Begins a TLS handshake as a client; the link opens when it is done. A negative errno on failure. */
 int wire_start_tls(struct wire *wire, struct tls_context *context);
 /* Reads for the handshake. */

@@ -28,12 +28,20 @@ struct terms {
 /* The listener's rules for messages and subscriptions; borrows from its configuration. */
 void terms_take_rules(struct inspect_limits *limits, const struct conf_listener *listener);
 
+/* Between us and the broker. */
+struct backend_http_proxy {
+    const char *host; /* NULL: none */
+    uint16_t port;
+    struct span request; /* what it is asked */
+};
+
 struct generation {
     unsigned references; /* atomic */
     struct conf *conf;
     struct arena *arena;             /* of the compiled policies */
     struct tls_context *backend_tls; /* to the broker; NULL: plain */
-    struct terms *terms;             /* one per running listener, by its index */
+    struct backend_http_proxy http_proxy;
+    struct terms *terms; /* one per running listener, by its index */
     size_t terms_count;
     uint64_t number;
 };

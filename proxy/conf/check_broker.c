@@ -11,7 +11,7 @@
 static void check_needs_tls(const struct conf *conf, struct findings *findings) {
     static const enum conf_option options[] = {
         CONF_backend_cafile, CONF_backend_capath, CONF_backend_certfile, CONF_backend_keyfile,
-        CONF_backend_sni,    CONF_backend_alpn,   CONF_backend_insecure};
+        CONF_backend_sni,    CONF_backend_alpn,   CONF_backend_insecure, CONF_backend_http_proxy};
     for (size_t i = 0; !conf->backend_tls && i < sizeof options / sizeof options[0]; i++) {
         bool is_off = options[i] == CONF_backend_insecure && !conf->backend_insecure;
         if (conf->origins[options[i]].line != 0 && !is_off)
@@ -43,6 +43,18 @@ static void check_name(const struct conf *conf, struct findings *findings) {
         AT(findings, FINDING_ERROR, conf, CONF_backend_tls,
            "backend_tls over a Unix socket needs backend_sni, the name that the broker's certificate must "
            "have");
+}
+
+/* What stands in the address is judged when it is known, perhaps from a file. */
+static void check_http_proxy(const struct conf *conf, struct findings *findings) {
+    if (conf->backend_http_proxy == NULL && conf->backend_http_proxy_password_file != NULL)
+        AT(findings, FINDING_ERROR, conf, CONF_backend_http_proxy_password_file,
+           "backend_http_proxy_password_file needs backend_http_proxy with a user; add it or remove this "
+           "line");
+    if (conf->backend_http_proxy != NULL && conf->backend != NULL && conf->backend->path != NULL)
+        AT(findings, FINDING_ERROR, conf, CONF_backend_http_proxy,
+           "backend_http_proxy cannot reach a Unix socket; name the broker's host in backend or remove this "
+           "line");
 }
 
 static void check_alpn(const struct conf *conf, struct findings *findings) {
@@ -82,5 +94,6 @@ void conf_check_broker(const struct conf *conf, struct findings *findings) {
     check_pair(conf, findings);
     check_name(conf, findings);
     check_alpn(conf, findings);
+    check_http_proxy(conf, findings);
     check_insecure(conf, findings);
 }

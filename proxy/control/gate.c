@@ -298,8 +298,11 @@ static void say_what_decides(const struct gate *gate) {
                                       : "no password_file: the broker decides about usernames and passwords",
             terms->acl != NULL ? "the acl_file decides about topics" : "no acl_file: all topics are allowed");
     }
+    const struct backend_http_proxy *proxy = &gate->generation->http_proxy;
     log_info("The broker is at %s%s.", backend->text,
              gate->generation->backend_tls == NULL ? "" : ", over TLS");
+    if (proxy->host != NULL)
+        log_info("The broker is reached through the HTTP proxy %s, port %u.", proxy->host, proxy->port);
 }
 
 static bool write_pid(const struct conf *conf) {

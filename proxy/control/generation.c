@@ -229,13 +229,17 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
             identity_load(generation->arena, &generation->terms[i], findings);
         }
     load_backend_tls(generation, findings);
+    if (generation->arena != NULL)
+        http_proxy_load(generation, findings);
     if (findings->error_count != errors_before || findings->out_of_memory) {
         generation_drop(generation);
         return NULL;
     }
-    if (conf->backend_tls && generation->backend_tls == NULL) { /* never in plain text instead */
+    bool is_half_way = (conf->backend_tls && generation->backend_tls == NULL) ||
+                       (conf->backend_http_proxy != NULL && generation->http_proxy.host == NULL);
+    if (is_half_way) { /* never in plain text, or around the proxy, instead */
         findings_add(findings, FINDING_ERROR, conf->backend->file, conf->backend->line,
-                     "TLS to the broker could not be set up.");
+                     "TLS or the HTTP proxy to the broker could not be set up.");
         generation_drop(generation);
         return NULL;
     }

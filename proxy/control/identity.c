@@ -49,7 +49,7 @@ static bool load_file(struct arena *arena, const char *path, struct conf_origin 
     return kept != NULL;
 }
 
-static bool load(struct arena *arena, const struct conf_secret *secret, struct conf_origin origin,
+bool secret_load(struct arena *arena, const struct conf_secret *secret, struct conf_origin origin,
                  bool is_text, struct span *value, struct findings *findings) {
     if (secret == NULL)
         return false;
@@ -63,10 +63,10 @@ void identity_load(struct arena *arena, struct terms *terms, struct findings *fi
     const struct conf_listener *listener = terms->listener;
     struct backend_identity *identity = &terms->identity;
     identity->has_username =
-        load(arena, listener->backend_username, conf_listener_origin(listener, CONF_backend_username), true,
-             &identity->username, findings);
+        secret_load(arena, listener->backend_username, conf_listener_origin(listener, CONF_backend_username),
+                    true, &identity->username, findings);
     identity->has_password =
-        load(arena, listener->backend_password, conf_listener_origin(listener, CONF_backend_password), false,
-             &identity->password, findings);
+        secret_load(arena, listener->backend_password, conf_listener_origin(listener, CONF_backend_password),
+                    false, &identity->password, findings);
     identity->clientid_prefix = span_of_text(listener->backend_clientid_prefix);
 }

@@ -69,6 +69,7 @@ void privilege_warn(const struct generation *generation) {
     warn_of(generation->conf->backend_cafile, "backend_cafile");
     warn_of(generation->conf->backend_certfile, "backend_certfile");
     warn_of(generation->conf->backend_keyfile, "backend_keyfile");
+    warn_of(generation->conf->backend_http_proxy_password_file, "backend_http_proxy_password_file");
     for (size_t i = 0; i < generation->terms_count; i++) {
         const struct conf_listener *listener = generation->terms[i].listener;
         warn_of(listener->certfile, "certfile");

@@ -185,19 +185,37 @@ static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct
 
 /* ---- the thread ---- */
 
+/* What is dialled: the broker, or the HTTP proxy in front of it. */
+struct place {
+    const char *host, *path;
+    uint16_t port;
+};
+
+static struct place place_of(const struct generation *generation) {
+    const struct conf_backend *backend = generation->conf->backend;
+    const struct backend_http_proxy *proxy = &generation->http_proxy;
+    return proxy->host != NULL ? (struct place){proxy->host, NULL, proxy->port}
+                               : (struct place){backend->host, backend->path, backend->port};
+}
+
+static bool is_same_text(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 static void take_generation(struct worker *worker) {
     struct generation *wanted = __atomic_exchange_n(&worker->wanted, NULL, __ATOMIC_ACQ_REL);
     if (wanted == NULL)
         return;
     struct generation *old = worker->host.generation;
-    const struct conf_backend *now = old == NULL ? NULL : old->conf->backend, *next = wanted->conf->backend;
-    bool is_moved = now == NULL || strcmp(now->text, next->text) != 0;
+    struct place now = old == NULL ? (struct place){NULL, NULL, 0} : place_of(old), next = place_of(wanted);
+    bool is_moved =
+        !is_same_text(now.host, next.host) || !is_same_text(now.path, next.path) || now.port != next.port;
     worker->host.generation = wanted;
     if (is_moved) {
-        backend_set(&worker->backend, &worker->loop, next->host, next->port, next->path);
+        backend_set(&worker->backend, &worker->loop, next.host, next.port, next.path);
     } else {
-        worker->backend.host = next->host;
-        worker->backend.path = next->path;
+        worker->backend.host = next.host;
+        worker->backend.path = next.path;
     }
     session_wake_delayed(&worker->host);
     generation_drop(old);

@@ -12,9 +12,9 @@ struct dial {
     uv_connect_t request;
 };
 
-/* The network is there. What stands between it and an open link comes next: then on_open follows, else the
- * link is open. A negative errno on failure. */
-static int greet(struct wire *wire) {
+/* The other end is there: shake hands. Then on_open follows, else the link is open. A negative errno on
+ * failure. */
+static int shake(struct wire *wire) {
     struct tls_context *tls = wire->tls;
     int error = 0;
     wire->link.is_open = tls == NULL;
@@ -24,6 +24,11 @@ static int greet(struct wire *wire) {
         tls_context_drop(tls); /* the engine has its own */
     }
     return error;
+}
+
+/* The network is there. */
+static int greet(struct wire *wire) {
+    return wire->tunnel != NULL ? wire_start_tunnel(wire, shake) : shake(wire);
 }
 
 enum dial_trouble link_trouble(const struct link *link) {
@@ -93,7 +98,7 @@ int link_dial(struct loop *loop, const struct address *address, const struct lin
     wire->link.events = events;
     wire->link.owner = owner;
     wire->tls = wish->tls == NULL ? NULL : tls_context_keep(wish->tls);
-    if (!wire_set_prelude(wire, wish->prelude)) {
+    if (!wire_set_prelude(wire, wish->prelude) || !wire_set_tunnel(wire, wish->tunnel)) {
         wire_drop(wire);
         return -ENOMEM;
     }

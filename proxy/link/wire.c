@@ -34,6 +34,7 @@ static void count_pending(struct wire *wire) {
 static void release(struct wire *wire) {
     engine_destroy(wire->link.engine);
     tls_context_drop(wire->tls);
+    free(wire->tunnel);
     free(wire->waiting);
     free(wire->prelude);
     free(wire);

@@ -325,6 +325,7 @@ static void dial(struct session *session) {
     set_deadline(session, session->generation->conf->backend_timeout_ms);
     session->call.wish.prelude = heap_span(&session->prelude);
     session->call.wish.tls = session->generation->backend_tls;
+    session->call.wish.tunnel = session->generation->http_proxy.request;
     session->call.events = &broker_events;
     session->call.owner = session;
     session->call.on_dialed = on_dialed;
