@@ -401,8 +401,8 @@ static void wrong_lines_are_named(void **state) {
         /* rows of other kinds */
         {"dhparamfile x", WARNING, ":4: dhparamfile is ignored."},
         {"psk_file p", ERROR, "psk_file is not supported yet (TLS with pre-shared keys"},
-        {"enable_proxy_protocol 2", ERROR, "enable_proxy_protocol is not supported yet"},
-        {"proxy_protocol_v2_require_tls true", ERROR, "is not supported yet"},
+        {"enable_proxy_protocol 2", ERROR, "needs proxy_protocol_from"},
+        {"proxy_protocol_v2_require_tls true", ERROR, "needs enable_proxy_protocol 2"},
         {"protocol websockets", ERROR, ":4: protocol websockets is not supported yet"},
         {"protocol http_api", ERROR, ":4: protocol http_api is not supported yet"},
         {"protocol coap", ERROR, "protocol is 'coap'"},
@@ -513,6 +513,25 @@ static void log_words_add_up(void **state) {
     outcome_clear(&outcome);
 }
 
+/* Lines without which a keyword is refused. */
+static const char *companions_of(const char *keyword) {
+    static const struct {
+        const char *keyword, *lines;
+    } rows[] = {{"enable_proxy_protocol", "proxy_protocol_from 192.0.2.1\n"},
+                {"backend_cafile", "backend_tls true\n"},
+                {"backend_capath", "backend_tls true\n"},
+                {"backend_certfile", "backend_tls true\nbackend_keyfile k\n"},
+                {"backend_keyfile", "backend_tls true\nbackend_certfile c\n"},
+                {"backend_sni", "backend_tls true\n"},
+                {"backend_alpn", "backend_tls true\n"},
+                {"backend_http_proxy", "backend_tls true\n"},
+                {"backend_http_proxy_password_file", "backend_tls true\nbackend_http_proxy http://u@p:1\n"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(rows[i].keyword, keyword) == 0)
+            return rows[i].lines;
+    return "";
+}
+
 /* Every number at 0, 1, its bounds and beyond them: in range it is the value, else it is an error. */
 static void every_number_has_its_bounds(void **state) {
     (void)state;
@@ -533,7 +552,8 @@ static void every_number_has_its_bounds(void **state) {
                                   INT32_MAX + 1LL};
         for (size_t j = 0; j < sizeof values / sizeof values[0]; j++) {
             char lines[200];
-            snprintf(lines, sizeof lines, OPEN "%s %lld\n", row->keyword, (long long)values[j]);
+            snprintf(lines, sizeof lines, OPEN "%s%s %lld\n", companions_of(row->keyword), row->keyword,
+                     (long long)values[j]);
             struct outcome outcome = outcome_of(lines);
             bool is_good = values[j] >= row->low && values[j] <= row->high &&
                            (row->option != CONF_max_packet_size || values[j] == 0 || values[j] >= 20);
@@ -578,8 +598,9 @@ static void every_row_is_read(void **state) {
         char lines[300];
         bool is_backend = row->option == CONF_backend;
         bool takes_tls = strstr("cafile capath crlfile certfile", row->keyword) != NULL;
-        snprintf(lines, sizeof lines, "%slistener 8\nallow_anonymous 1\n%s%s %s\n",
-                 is_backend ? "" : "backend h\n", takes_tls ? "keyfile k\n" : "", row->keyword, value);
+        snprintf(lines, sizeof lines, "%slistener 8\nallow_anonymous 1\n%s%s%s %s\n",
+                 is_backend ? "" : "backend h\n", companions_of(row->keyword), takes_tls ? "keyfile k\n" : "",
+                 row->keyword, value);
         if (row->option == CONF_keyfile || (takes_tls && row->option != CONF_certfile))
             strcat(lines, "certfile c\n");
         struct outcome outcome = expect_good(lines);
