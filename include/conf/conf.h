@@ -28,6 +28,7 @@
 #define CONF_FIELD_RATE(field)     struct rate field; /* all zero: no limit */
 #define CONF_FIELD_NETWORKS(field) const struct conf_networks *field; /* NULL: not set */
 #define CONF_FIELD_BAN(field)      struct conf_ban field;             /* all zero: never */
+#define CONF_FIELD_SOURCE(field)   struct conf_source field;           /* kind NONE: not set */
 #define CONF_FIELD_STRUCTURE(field)
 
 /* Which struct an option's field is in, per scope of options.def. */
@@ -51,6 +52,8 @@ enum conf_option {
 
 enum conf_socket_domain { CONF_SOCKET_DOMAIN_BOTH, CONF_SOCKET_DOMAIN_IPV4, CONF_SOCKET_DOMAIN_IPV6 };
 enum conf_protocol { CONF_PROTOCOL_MQTT, CONF_PROTOCOL_WEBSOCKETS, CONF_PROTOCOL_HTTP_API };
+/* Are devices asked for a certificate? Any but NONE says yes. */
+enum conf_certificate { CONF_CERTIFICATE_NONE, CONF_CERTIFICATE_REQUIRED, CONF_CERTIFICATE_OPTIONAL };
 enum conf_keyform { CONF_KEYFORM_PEM, CONF_KEYFORM_ENGINE };
 enum conf_acl_subscribe { CONF_ACL_SUBSCRIBE_REFUSE, CONF_ACL_SUBSCRIBE_SILENT };
 enum conf_rate_action {
@@ -90,6 +93,26 @@ struct conf_ban {
     uint64_t kinds;
 };
 #define CONF_BAN_COUNT_MAX 100
+
+/* What a name of a device is taken from. */
+enum conf_source_kind {
+    CONF_SOURCE_NONE,
+    CONF_SOURCE_CN,
+    CONF_SOURCE_SUBJECT,
+    CONF_SOURCE_SAN_DNS,
+    CONF_SOURCE_SAN_URI,
+    CONF_SOURCE_SAN_EMAIL,
+    CONF_SOURCE_SAN_IP,
+    CONF_SOURCE_SERIAL,
+    CONF_SOURCE_FINGERPRINT,
+    CONF_SOURCE_PSK_IDENTITY,
+};
+
+/* All of one width: compared as bytes. */
+struct conf_source {
+    uint32_t kind;   /* enum conf_source_kind */
+    uint32_t number; /* which of several SANs, from 1 on */
+};
 
 /* A place to listen at. */
 struct conf_endpoint {
@@ -168,6 +191,15 @@ void conf_destroy(struct conf *conf);
 /* True when the listener speaks TLS. */
 static inline bool conf_listener_is_tls(const struct conf_listener *listener) {
     return listener->certfile != NULL;
+}
+
+/* What the username is taken from, in whatever keyword it was said; kind NONE: it is the device's own. */
+static inline struct conf_source conf_listener_user_source(const struct conf_listener *listener) {
+    if (listener->use_identity_as_username)
+        return (struct conf_source){CONF_SOURCE_CN, 1};
+    if (listener->use_subject_as_username)
+        return (struct conf_source){CONF_SOURCE_SUBJECT, 1};
+    return listener->username_from;
 }
 
 /* Where an effective value comes from, for findings: {file, line} of its own line or, when it is a default,

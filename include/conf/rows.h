@@ -40,6 +40,7 @@ enum conf_type {
     CONF_TYPE_RATE,
     CONF_TYPE_NETWORKS,
     CONF_TYPE_BAN,
+    CONF_TYPE_SOURCE,
     CONF_TYPE_STRUCTURE,
 };
 

@@ -15,6 +15,7 @@ struct crowd {
     struct meters *meters;    /* of the rates that sessions share; has its own lock */
     int64_t descriptors_most; /* a device that only hears "no room" may go up to this */
     struct lobby *lobby;      /* guards itself */
+    struct holds *holds;      /* guards itself */
 };
 
 /* A bound socket for a worker. */

@@ -13,7 +13,8 @@ struct tls_settings {
     unsigned line;
     const char *certfile, *keyfile;
     const char *cafile, *capath, *crlfile;
-    bool require_certificate;
+    bool require_certificate;     /* devices are asked for one */
+    bool certificate_is_optional; /* and may have none */
     bool disable_client_cert_date_checks;
     const char *tls_version; /* "tlsv1.2" (default) or "tlsv1.3": the minimum */
     const char *ciphers;     /* TLS 1.2 */

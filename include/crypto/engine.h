@@ -10,6 +10,7 @@
 #define DRAWBRIDGE_CRYPTO_ENGINE_H
 
 #include "base/span.h"
+#include "conf/conf.h"
 #include "crypto/context.h"
 #include "policy/facts.h"
 
@@ -102,12 +103,12 @@ const char *engine_version(const struct engine *engine); /* "TLSv1.3" */
 const char *engine_cipher(const struct engine *engine);
 bool engine_is_resumed(const struct engine *engine);
 
-/* The verified certificate's identity. Each returns false when there is no verified certificate, the name is
- * missing, holds a NUL, or is not UTF-8 (class of CVE-2009-2408). Text with NUL is written to `room`. */
 bool engine_peer_has_certificate(const struct engine *engine);
-bool engine_peer_common_name(const struct engine *engine, char *room, size_t room_size, size_t *size);
-/* RFC 2253 order, as mosquitto's use_subject_as_username. */
-bool engine_peer_subject(const struct engine *engine, char *room, size_t room_size, size_t *size);
+/* A name of the verified certificate, borrowed as long as the engine lives. Empty when there is no verified
+ * certificate, or the name is missing, holds a NUL or is not UTF-8 (class of CVE-2009-2408). The subject is in
+ * RFC 2253 order, as mosquitto's use_subject_as_username; the serial number in upper case, the fingerprint
+ * (SHA-256) in lower case hexadecimal digits. */
+struct span engine_peer_name(const struct engine *engine, struct conf_source source);
 /* What rules may speak of, borrowed as long as the engine lives; NULL without a verified certificate. At most
  * PEER_NAMES_MAX SANs and as many OUs are kept, the first ones. */
 #define PEER_NAMES_MAX 16

@@ -10,7 +10,7 @@
 struct tls_context {
     SSL_CTX *ssl_ctx;
     int64_t expires_s;
-    bool requires_certificate;
+    bool asks_certificate, certificate_is_optional;
     bool ignores_client_dates;
     bool is_client;      /* of tls_context_load_client */
     char *sni;           /* of a client; NULL: none is sent; owned */
@@ -25,12 +25,21 @@ struct tls_context {
  * the ClientHello in it. */
 #define HELLO_LOOK_SIZE 9
 
+#define SHA256_SIZE 32
+/* SANs that are looked at: of each of four kinds as many as may be named. */
+#define PEER_SANS_MAX (4 * PEER_NAMES_MAX)
+
 /* The identity in a verified certificate, kept apart from it: one piece of memory for `facts` with its spans,
- * the subject and all texts, each with a NUL behind it. A name that is missing or refused has size 0. */
+ * the other names and all texts, each with a NUL behind it. A name that is missing or refused has size 0. */
 struct identity {
     struct facts facts;
-    struct span subject;
-    struct span names[]; /* the SANs, then the OUs; the texts stand behind */
+    struct span subject, serial;
+    struct span *sans, *units; /* all SANs, those that are refused too, so that each keeps its number */
+    const uint8_t *kinds;      /* of the SANs: enum conf_source_kind */
+    uint16_t san_count;
+    uint8_t key[SHA256_SIZE];
+    char fingerprint[2 * SHA256_SIZE + 1];
+    struct span names[]; /* the SANs of the facts, the addresses, all SANs, the OUs; the texts stand behind */
 };
 
 struct engine {

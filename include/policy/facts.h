@@ -9,7 +9,10 @@ struct facts {
     struct span common_name;  /* the first CN of the subject; empty: none */
     const struct span *sans;  /* DNS names, URIs and e-mail addresses among the subject alternative names */
     const struct span *units; /* the OUs of the subject, in its order */
-    uint16_t san_count, unit_count;
+    const struct span *addresses; /* IP addresses among the subject alternative names */
+    uint16_t san_count, unit_count, address_count;
+    struct span issuer;        /* RFC 2253; empty: none */
+    const uint8_t *key_sha256; /* of the SubjectPublicKeyInfo, 32 bytes */
 };
 
 #endif

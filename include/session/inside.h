@@ -48,6 +48,7 @@ struct session {
     struct heap prelude;         /* what goes to the broker in front of the CONNECT, while it is dialled */
     struct announced *announced; /* NULL: no PROXY protocol header */
     struct guest guest;          /* what it holds in the host's lobby */
+    struct hold *hold;           /* one_session_per_certificate; NULL: none */
     struct session *next_shaking, **previous_shaking; /* in shaking_first; previous NULL: not there */
     uint64_t arrived_ms;
     struct inspector inspector;
@@ -99,6 +100,9 @@ bool session_take_terms(struct session *session);
 bool session_is_banned(struct session *session, struct span username, struct span client_id);
 /* Takes its seats before the broker is dialled. */
 enum lobby_answer session_seat(struct session *session);
+/* one_session_per_certificate: ends an older one with the same certificate. False: memory is out. */
+bool session_take_hold(struct session *session);
+void session_drop_hold(struct session *session);
 void session_shaken(struct session *session);
 void session_leave(struct session *session);
 /* Is its end (`end` is set) a failure as ban_after counts them? */

@@ -14,6 +14,7 @@
 #include "inspect/inspector.h"
 #include "link/link.h"
 #include "policy/meter.h"
+#include "session/holds.h"
 #include "session/lobby.h"
 #include "session/terms.h"
 
@@ -61,6 +62,8 @@ struct session_host {
     /* A session is gone: its descriptor counts go back. */
     void (*on_gone)(struct session_host *host, size_t listener_index, bool was_crowded);
     struct lobby *lobby; /* of all workers; NULL: none, in tests */
+    struct holds *holds; /* of all workers; NULL: none, in tests */
+    struct holder holder;
     /* For who wants to hear what is refused and why a session ends; NULL: nobody does. */
     void (*on_refused)(struct session_host *host, const struct inspect_refusal *refusal);
     void (*on_end)(struct session_host *host, enum session_end end, const char *words);
@@ -97,6 +100,9 @@ void session_end(struct session *session, enum session_end end);
 
 /* A new generation is in force: sessions whose reading waits for a rate look at their new one soon. */
 void session_wake_delayed(struct session_host *host);
+
+/* The host's holder was called: ends the sessions whose certificate has come in anew. */
+void session_end_lost(struct session_host *host);
 
 /* Ends all sessions of a worker, which goes down. */
 void session_end_all(struct session_host *host, enum session_end end);

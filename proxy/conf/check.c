@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "conf/check_entry.h"
+#include "conf/check_identity.h"
 #include "conf/check_rates.h"
 #include "conf/rows.h"
 
@@ -153,9 +154,8 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
     } needing[] = {{CONF_cafile, listener->cafile != NULL},
                    {CONF_capath, listener->capath != NULL},
                    {CONF_crlfile, listener->crlfile != NULL},
-                   {CONF_require_certificate, listener->require_certificate && !is_told_of_tls},
-                   {CONF_use_identity_as_username, listener->use_identity_as_username && !is_told_of_tls},
-                   {CONF_use_subject_as_username, listener->use_subject_as_username}};
+                   {CONF_require_certificate,
+                    listener->require_certificate != CONF_CERTIFICATE_NONE && !is_told_of_tls}};
     for (size_t i = 0; i < sizeof needing / sizeof needing[0]; i++)
         if (needing[i].is_used)
             AT_OPTION(findings, FINDING_ERROR, listener, needing[i].option,
@@ -174,25 +174,14 @@ static void check_certificates(const struct conf_listener *listener, struct find
     if (listener->certfile == NULL || listener->keyfile == NULL)
         return;
     bool has_authority = listener->cafile != NULL || listener->capath != NULL;
-    if (listener->require_certificate) {
+    if (listener->require_certificate != CONF_CERTIFICATE_NONE) {
         if (!has_authority)
             AT_OPTION(
                 findings, FINDING_ERROR, listener, CONF_require_certificate,
                 "require_certificate needs the authority that signs the devices' certificates; add cafile or "
                 "capath");
-        if (listener->use_identity_as_username && listener->use_subject_as_username)
-            AT_OPTION(
-                findings, FINDING_WARNING, listener, CONF_use_subject_as_username,
-                "use_subject_as_username has no effect beside use_identity_as_username, which wins; remove "
-                "one of the two");
         return;
     }
-    if (listener->use_identity_as_username || listener->use_subject_as_username)
-        AT_OPTION(
-            findings, FINDING_WARNING, listener,
-            listener->use_identity_as_username ? CONF_use_identity_as_username : CONF_use_subject_as_username,
-            "no device is asked for a certificate, so every device will be refused; add require_certificate "
-            "true");
     if (listener->crlfile != NULL)
         AT_OPTION(
             findings, FINDING_WARNING, listener, CONF_crlfile,
@@ -338,6 +327,7 @@ static void check_listener(struct conf *conf, struct conf_listener *listener, st
         listener->max_connections = -1;
     check_tls(listener, findings);
     check_certificates(listener, findings);
+    conf_check_identity(listener, findings);
     check_tls_version(listener, findings);
     check_coming(listener, findings);
     check_unix(listener, findings);

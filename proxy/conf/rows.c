@@ -26,6 +26,7 @@
 #define PLACE_RATE(home, field)        FIELD(home, field)
 #define PLACE_NETWORKS(home, field)    FIELD(home, field)
 #define PLACE_BAN(home, field)         FIELD(home, field)
+#define PLACE_SOURCE(home, field)      FIELD(home, field)
 #define PLACE_STRUCTURE(home, field)   .offset = 0, .size = 0
 
 #define CHANGE_LIVE    false

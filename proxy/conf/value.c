@@ -6,6 +6,7 @@
 #include "conf/lexer.h"
 #include "conf/patterns.h"
 #include "conf/secret.h"
+#include "conf/source.h"
 #include "conf/words.h"
 
 #include <inttypes.h>
@@ -118,13 +119,20 @@ static bool read_duration(const struct value_place *place, const struct conf_row
     return true;
 }
 
+/* What can be true or false can be 1 or 0, as with BOOL. */
+static bool is_choice(struct span token, struct span choice) {
+    return span_is_equal(token, choice) ||
+           (span_is_text(token, "1") && span_is_text(choice, "true")) ||
+           (span_is_text(token, "0") && span_is_text(choice, "false"));
+}
+
 static bool read_choice(const struct value_place *place, const struct conf_row *row, const char *keyword,
                         struct span rest, int *field) {
     struct span token, choice, choices = span_of_text(row->argument);
     if (!take_token(place, keyword, row->argument, &rest, &token))
         return false;
     for (int index = 0; lexer_token(&choices, "|", &choice); index++)
-        if (span_is_equal(token, choice)) {
+        if (is_choice(token, choice)) {
             value_end(place, keyword, rest);
             *field = index;
             return true;
@@ -227,6 +235,7 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_RATE: return entry_read_rate(place, row, keyword, rest, field);
     case CONF_TYPE_NETWORKS: return entry_read_networks(place, row, keyword, rest, field);
     case CONF_TYPE_BAN: return entry_read_ban(place, row, keyword, rest, field);
+    case CONF_TYPE_SOURCE: return source_read(place, row, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
     }
     return false;
@@ -324,6 +333,7 @@ const char *value_print(const struct conf_row *row, const void *home, char *room
     case CONF_TYPE_NETWORKS:
         return entry_print_networks(*(const struct conf_networks *const *)value, room, room_size);
     case CONF_TYPE_BAN: return entry_print_ban(value, room, room_size);
+    case CONF_TYPE_SOURCE: return source_print(*(const struct conf_source *)value, room, room_size);
     case CONF_TYPE_STRUCTURE: return print_text(NULL, room, room_size);
     }
     return room;

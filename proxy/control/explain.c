@@ -190,24 +190,24 @@ static bool put_on_certificate(struct question *question, const struct terms *te
     const struct conf_listener *listener = terms->listener;
     const char *path = question->certificate;
     *status = STATUS_WRONG;
-    if (terms->tls == NULL && listener->require_certificate && path == NULL) {
+    if (terms->tls == NULL && listener->require_certificate == CONF_CERTIFICATE_REQUIRED && path == NULL) {
         struct conf_origin origin = conf_listener_origin(listener, CONF_require_certificate);
         printf("refuse %s:%u: %s\n", origin.file, origin.line,
                proxy_fault_sentence(PROXY_FAULT_NO_CERTIFICATE));
         *status = STATUS_REFUSED;
         return false;
     }
-    if (terms->tls == NULL && listener->require_certificate) {
+    if (terms->tls == NULL && listener->require_certificate != CONF_CERTIFICATE_NONE && path != NULL) {
         complain("the proxy in front of this listener names the certificate's owner, which --cert cannot "
                  "stand for");
         return false;
     }
-    if (terms->tls == NULL || !listener->require_certificate) {
+    if (terms->tls == NULL || listener->require_certificate == CONF_CERTIFICATE_NONE) {
         if (path != NULL)
             fprintf(stderr,
                     "Note: this listener does not ask for a certificate, so --cert changes nothing.\n");
         path = NULL;
-    } else if (path == NULL) {
+    } else if (path == NULL && listener->require_certificate != CONF_CERTIFICATE_OPTIONAL) {
         struct conf_origin origin = conf_listener_origin(listener, CONF_require_certificate);
         printf("refuse %s:%u: a device without a certificate is refused by the TLS handshake\n", origin.file,
                origin.line);

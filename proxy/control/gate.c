@@ -290,7 +290,7 @@ static void say_what_decides(const struct gate *gate) {
         const struct conf_listener *listener = terms->listener;
         char name[256];
         conf_listener_name(listener, name, sizeof name);
-        bool is_named = listener->use_identity_as_username || listener->use_subject_as_username;
+        bool is_named = conf_listener_user_source(listener).kind != CONF_SOURCE_NONE;
         log_info(
             "Opening %s (%s); %s; %s.", name, terms->tls == NULL ? "plain" : "TLS",
             is_named                  ? "the certificate names the user"
@@ -356,7 +356,9 @@ static bool start(struct gate *gate) {
     gate->crowd.of_listener = calloc(gate->generation->terms_count, sizeof(int64_t));
     gate->crowd.meters = meters_create();
     gate->crowd.lobby = lobby_create();
+    gate->crowd.holds = holds_create();
     if (gate->crowd.of_listener == NULL || gate->crowd.meters == NULL || gate->crowd.lobby == NULL ||
+        gate->crowd.holds == NULL ||
         loop_init(gate->loop, gate) < 0) {
         log_error("The main loop cannot be made.");
         return false;
@@ -389,6 +391,7 @@ static void clean_up(struct gate *gate) {
     free(gate->crowd.of_listener);
     meters_destroy(gate->crowd.meters);
     lobby_destroy(gate->crowd.lobby);
+    holds_destroy(gate->crowd.holds);
     free(gate->metrics);
 }
 

@@ -28,6 +28,12 @@ static int host_work(struct session_host *host, struct loop_job *job) {
     return loop_work(&of_host(host)->loop, job);
 }
 
+/* From any thread. */
+static void host_call(struct holder *holder) {
+    struct session_host *host = (struct session_host *)((char *)holder - offsetof(struct session_host, holder));
+    uv_async_send(&of_host(host)->call);
+}
+
 /* ---- who may come in at all ---- */
 
 static int64_t add(int64_t *counter, int64_t amount) {
@@ -234,6 +240,7 @@ static void on_stop_time(uv_timer_t *timer) {
 static void on_call(uv_async_t *call) {
     struct worker *worker = call->data;
     take_generation(worker);
+    session_end_lost(&worker->host);
     if (!__atomic_load_n(&worker->is_stopping, __ATOMIC_ACQUIRE) || uv_is_closing((uv_handle_t *)call))
         return;
     for (size_t i = 0; i < worker->acceptor_count; i++)
@@ -300,6 +307,8 @@ int worker_start(struct worker *worker, struct generation *generation, struct cr
         .random = random_fill,
         .on_gone = host_on_gone,
         .lobby = crowd->lobby,
+        .holds = crowd->holds,
+        .holder = {.call = host_call},
     };
     int error = worker->acceptors == NULL || !lend_buffers(&worker->host) ? UV_ENOMEM
                                                                           : loop_init(&worker->loop, worker);

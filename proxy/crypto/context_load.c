@@ -133,8 +133,8 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
     const struct tls_context *context = user;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
-    if (context->requires_certificate) {
-        X509 *certificate = SSL_SESSION_get0_peer(session);
+    X509 *certificate = SSL_SESSION_get0_peer(session);
+    if (context->asks_certificate && (certificate != NULL || !context->certificate_is_optional)) {
         if (certificate == NULL ||
             (!context->ignores_client_dates && X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
@@ -171,7 +171,8 @@ static bool set_trust(struct loading *loading, SSL_CTX *ssl_ctx) {
             return false;
     if (settings->crlfile != NULL && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1)
         return false;
-    SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+    SSL_CTX_set_verify(ssl_ctx,
+                       SSL_VERIFY_PEER | (settings->certificate_is_optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT),
                        settings->disable_client_cert_date_checks ? on_verified_without_dates : NULL);
     return set_ca_names(loading, ssl_ctx);
 }
@@ -185,7 +186,7 @@ static bool set_session_context(struct loading *loading, SSL_CTX *ssl_ctx) {
     const struct tls_settings *settings = loading->settings;
     unsigned char id[EVP_MAX_MD_SIZE], each[EVP_MAX_MD_SIZE];
     unsigned id_size = 0, each_size = 0;
-    char demands[3] = {settings->require_certificate ? 'r' : '-',
+    char demands[3] = {!settings->require_certificate ? '-' : settings->certificate_is_optional ? 'o' : 'r',
                        settings->disable_client_cert_date_checks ? 'd' : '-', '\0'};
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     bool is_good = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
@@ -224,7 +225,8 @@ static struct tls_context *build(struct loading *loading) {
     }
     context->ssl_ctx = ssl_ctx;
     context->references = 1;
-    context->requires_certificate = loading->settings->require_certificate;
+    context->asks_certificate = loading->settings->require_certificate;
+    context->certificate_is_optional = loading->settings->certificate_is_optional;
     context->ignores_client_dates = loading->settings->disable_client_cert_date_checks;
     context->expires_s = expires_s_of(loading->chain);
     context_set_fixed(ssl_ctx);

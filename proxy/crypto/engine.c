@@ -87,7 +87,9 @@ static void judge(struct engine *engine, int result) {
 static void settle(struct engine *engine) {
     engine->state = ENGINE_OPEN;
     engine->was_open = true;
-    if (!engine->context->requires_certificate)
+    const struct tls_context *context = engine->context;
+    if (!context->asks_certificate ||
+        (context->certificate_is_optional && SSL_get0_peer_certificate(engine->ssl) == NULL))
         return;
     bool is_out_of_memory;
     engine->identity = peer_identity(engine->ssl, &is_out_of_memory);

@@ -81,29 +81,71 @@ static struct refusal judge_final_client_id(const struct session *session,
     return ADMITTED;
 }
 
+/* A device without a certificate on a listener where it is optional: its own words count. */
+static bool is_uncertified(const struct session *session) {
+    const struct engine *engine = session->device->engine;
+    if (session_terms(session)->listener->require_certificate != CONF_CERTIFICATE_OPTIONAL)
+        return false;
+    return engine != NULL ? !engine_peer_has_certificate(engine)
+                          : session->announced != NULL && session_announced_facts(session) == NULL;
+}
+
+/* Borrowed from the engine, which lives as long as the device's link can bring anything to judge. */
+static struct span certificate_name(const struct session *session, struct conf_source source) {
+    struct span name = session->device->engine != NULL ? engine_peer_name(session->device->engine, source)
+                       : source.kind == CONF_SOURCE_CN ? session_announced_name(session)
+                                                       : SPAN_NONE;
+    return name.size > UINT16_MAX ? SPAN_NONE : name;
+}
+
 static struct refusal take_certificate_name(struct session *session, struct mqtt_connect *connect,
                                             bool *is_changed) {
-    const struct conf_listener *listener = session_terms(session)->listener;
-    char room[2048];
-    size_t size;
-    const struct engine *engine = session->device->engine;
-    struct span announced = engine == NULL ? session_announced_name(session) : SPAN_NONE;
-    if (engine == NULL && session->announced == NULL)
-        return refuse(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD, "the listener has no TLS to take a name from");
-    bool is_found = engine == NULL ? (size = announced.size) != 0
-                    : listener->use_identity_as_username
-                        ? engine_peer_common_name(engine, room, sizeof room, &size)
-                        : engine_peer_subject(engine, room, sizeof room, &size);
-    if (!is_found || size == 0)
-        return refuse(MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
-                      "its certificate has no name that can be a username");
-    if (!heap_set(&session->username, engine == NULL ? announced : span_of(room, size)))
-        return refuse(MQTT_REASON_SERVER_UNAVAILABLE, "memory is out");
+    struct span name = certificate_name(session, conf_listener_user_source(session_terms(session)->listener));
+    if (name.size == 0)
+        return refuse_counted(METRIC_certificate_name_refused, MQTT_REASON_BAD_USER_NAME_OR_PASSWORD,
+                              session->device->engine == NULL && session->announced == NULL
+                                  ? "the listener has no TLS to take a name from"
+                                  : "its certificate has no name that can be a username");
     connect->has_username = true;
-    connect->username = heap_span(&session->username);
+    connect->username = name;
     connect->has_password = false;
     connect->password = SPAN_NONE;
     *is_changed = true;
+    return ADMITTED;
+}
+
+/* clientid_from and use_username_as_clientid. */
+static struct refusal take_client_id(struct session *session, struct mqtt_connect *connect, struct span sent,
+                                     bool *is_changed) {
+    const struct conf_listener *listener = session_terms(session)->listener;
+    bool is_from_certificate = listener->clientid_from.kind != CONF_SOURCE_NONE && !is_uncertified(session);
+    struct span client_id = SPAN_NONE;
+    if (is_from_certificate) {
+        client_id = certificate_name(session, listener->clientid_from);
+        if (client_id.size == 0)
+            return refuse_counted(METRIC_certificate_name_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+                                  "its certificate has no name that can be a client id");
+    } else if (listener->use_username_as_clientid) {
+        if (!connect->has_username || connect->username.size == 0)
+            return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username to be its client id");
+        client_id = connect->username;
+    } else {
+        return ADMITTED;
+    }
+    if (listener->clientid_must_match && !span_is_equal(sent, client_id)) {
+        struct refusal refusal =
+            refuse_counted(METRIC_clientid_mismatch_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+                           is_from_certificate
+                               ? "its client id is not the one of its certificate, against clientid_must_match"
+                               : "its client id is not its username, against clientid_must_match");
+        refusal.origin = listener->origins[CONF_clientid_must_match];
+        return refusal;
+    }
+    if (!span_is_equal(sent, client_id)) {
+        session->inspector.is_client_id_ours = true;
+        *is_changed = true;
+    }
+    connect->client_id = client_id;
     return ADMITTED;
 }
 
@@ -171,21 +213,17 @@ static struct refusal judge(struct session *session, struct mqtt_connect *connec
     if ((listener->accept_protocol_versions & CONF_VERSION(connect->version)) == 0)
         return refuse_counted(METRIC_protocol_version_refused, MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION,
                               "its version is not in accept_protocol_versions");
+    struct span sent = connect->client_id;
     struct refusal refusal = judge_client_id(session, connect, is_changed);
     if (refusal.reason != 0)
         return refusal;
-    bool is_named = listener->use_identity_as_username || listener->use_subject_as_username;
+    bool is_named = conf_listener_user_source(listener).kind != CONF_SOURCE_NONE && !is_uncertified(session);
     if (is_named)
         refusal = take_certificate_name(session, connect, is_changed);
+    if (refusal.reason == 0)
+        refusal = take_client_id(session, connect, sent, is_changed);
     if (refusal.reason != 0)
         return refusal;
-    if (listener->use_username_as_clientid) {
-        if (!connect->has_username || connect->username.size == 0)
-            return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no username to be its client id");
-        connect->client_id = connect->username;
-        session->inspector.is_client_id_ours = true;
-        *is_changed = true;
-    }
     refusal = judge_final_client_id(session, connect);
     if (refusal.reason != 0)
         return refusal;

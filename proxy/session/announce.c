@@ -76,8 +76,7 @@ static struct proxy_ends ends_of(const struct session *session) {
     return ends;
 }
 
-/* `room` holds the common name. */
-static struct proxy_tls tls_of(const struct session *session, char *room, size_t room_size) {
+static struct proxy_tls tls_of(const struct session *session) {
     const struct engine *engine = session->device->engine;
     if (engine == NULL)
         return session->announced != NULL ? session->announced->tls : (struct proxy_tls){0};
@@ -85,13 +84,11 @@ static struct proxy_tls tls_of(const struct session *session, char *room, size_t
                             .verify = 1,
                             .version = span_of_text(engine_version(engine)),
                             .cipher = span_of_text(engine_cipher(engine))};
-    size_t size;
     if (!engine_peer_has_certificate(engine))
         return tls;
     tls.verify = 0;
     tls.client |= PROXY_TLS_CERT_SESSION | (engine_is_resumed(engine) ? 0 : PROXY_TLS_CERT_CONN);
-    if (engine_peer_common_name(engine, room, room_size, &size))
-        tls.common_name = span_of(room, size);
+    tls.common_name = engine_peer_name(engine, (struct conf_source){CONF_SOURCE_CN, 1});
     return tls;
 }
 
@@ -101,12 +98,11 @@ bool session_write_prelude(struct session *session) {
                                             [CONF_PROXY_V2_SSL] = PROXY_FORM_V2_SSL};
     int wanted = session->generation->conf->backend_proxy_protocol;
     uint8_t room[PROXY_WRITTEN_MAX];
-    char name[PROXY_WRITTEN_BODY_MAX + 1];
     heap_clear(&session->prelude);
     if (wanted == CONF_PROXY_OFF)
         return true;
     struct proxy_ends ends = ends_of(session);
-    struct proxy_tls tls = tls_of(session, name, sizeof name);
+    struct proxy_tls tls = tls_of(session);
     struct writer writer = writer_of(room, sizeof room);
     proxy_header_write(&writer, forms[wanted], &ends, &tls);
     return heap_add(&session->prelude, writer_span(&writer));

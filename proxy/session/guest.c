@@ -85,6 +85,28 @@ enum lobby_answer session_seat(struct session *session) {
     return answer;
 }
 
+bool session_take_hold(struct session *session) {
+    struct session_host *host = session->host;
+    const struct engine *engine = session->device->engine;
+    const struct conf_source source = {CONF_SOURCE_FINGERPRINT, 1};
+    struct span name = engine == NULL ? SPAN_NONE : engine_peer_name(engine, source);
+    if (host->holds == NULL || !session_terms(session)->listener->one_session_per_certificate || name.size == 0)
+        return true;
+    session->hold = holds_take(host->holds, name, &host->holder, session);
+    return session->hold != NULL;
+}
+
+void session_drop_hold(struct session *session) {
+    holds_give_back(session->host->holds, session->hold);
+    session->hold = NULL;
+}
+
+void session_end_lost(struct session_host *host) {
+    struct session *session;
+    while ((session = holds_next_lost(host->holds, &host->holder)) != NULL)
+        session_end(session, SESSION_END_TAKEN_OVER);
+}
+
 void session_shaken(struct session *session) {
     leave_shaking(session);
     if (session->host->lobby != NULL)

@@ -141,6 +141,7 @@ static void end_with_words(struct session *session, enum session_end end, const 
     wheel_cancel(session->host->wheel, &session->deadline);
     wheel_cancel(session->host->wheel, &session->delay);
     session_drop_pace(session);
+    session_drop_hold(session);
     backend_cancel(&session->call);
     heap_clear(&session->from_device.held);
     heap_clear(&session->from_broker.held);
@@ -317,7 +318,7 @@ static void dial(struct session *session) {
         refuse_connect(session, MQTT_REASON_QUOTA_EXCEEDED, lobby_words(answer));
         return;
     }
-    if (!session_write_prelude(session)) {
+    if (!session_write_prelude(session) || !session_take_hold(session)) {
         session_end(session, SESSION_END_NO_MEMORY);
         return;
     }

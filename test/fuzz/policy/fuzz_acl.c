@@ -92,7 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     struct span topic = cut(&rest);
     /* A certificate that says what the device says. */
     const struct span names[] = {identity.client_id, identity.username};
-    const struct facts facts = {identity.username, names, names, 2, 2};
+    const struct facts facts = {
+        .common_name = identity.username, .sans = names, .units = names, .san_count = 2, .unit_count = 2};
     identity.facts = identity.client_id.size % 2 == 1 ? &facts : NULL;
     struct arena *arena = arena_create();
     struct findings findings;

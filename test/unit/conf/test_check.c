@@ -31,13 +31,68 @@ static void certificates_are_asked_for_or_not(void **state) {
     outcome_clear(&outcome);
     expect_one(TLS "require_certificate true\n", ERROR, ":6: require_certificate needs the authority");
     expect_one(TLS "use_identity_as_username true\n", WARNING,
-               ":6: no device is asked for a certificate, so every");
+               ":6: use_identity_as_username: no device is asked for a certificate, so every");
     expect_one(TLS "crlfile x\n", WARNING, ":6: crlfile has no effect");
     expect_one(TLS "cafile x\n", NOTICE, ":6: no device is asked for a certificate; add require_certificate");
     expect_one(
         TLS "capath x\nrequire_certificate true\nuse_identity_as_username true\nuse_subject_as_username 1\n",
         WARNING, ":9: use_subject_as_username has no effect beside");
     outcome = expect_clean(TLS "cafile x\nrequire_certificate true\ncrlfile y\n");
+    outcome_clear(&outcome);
+}
+
+#define MUTUAL TLS "cafile a\nrequire_certificate true\n" /* seven lines */
+
+static void sources_of_names(void **state) {
+    (void)state;
+    struct outcome outcome = expect_clean(MUTUAL "username_from san_dns:16 # the last\nclientid_from serial\n"
+                                                 "clientid_must_match true\none_session_per_certificate 1\n");
+    const struct conf_listener *listener = &outcome.conf->listeners[0];
+    assert_int_equal(listener->require_certificate, CONF_CERTIFICATE_REQUIRED);
+    assert_int_equal(listener->username_from.kind, CONF_SOURCE_SAN_DNS);
+    assert_int_equal(listener->username_from.number, 16);
+    assert_int_equal(listener->clientid_from.kind, CONF_SOURCE_SERIAL);
+    assert_int_equal(conf_listener_user_source(listener).kind, CONF_SOURCE_SAN_DNS);
+    outcome_clear(&outcome);
+    static const char *const wrong[] = {"cnn", "none", "", "san_dns:", "san_dns:0", "san_dns:17", "san_dns:01", "san_dns:1x",
+                                        "cn:1", "fingerprint:2", "CN", "san"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char lines[200];
+        snprintf(lines, sizeof lines, MUTUAL "username_from %s\n", wrong[i]);
+        expect_one(lines, ERROR, ":8: username_from ");
+    }
+}
+
+/* What mosquitto's keywords say is not to be said twice. */
+static void sources_exclude_each_other(void **state) {
+    (void)state;
+    expect_one(MUTUAL "username_from cn\nuse_identity_as_username true\n", ERROR,
+               ":8: username_from and use_identity_as_username both");
+    expect_one(MUTUAL "use_subject_as_username true\nusername_from cn\n", ERROR,
+               ":9: username_from and use_subject_as_username both");
+    expect_one(MUTUAL "clientid_from cn\nuse_username_as_clientid true\n", ERROR,
+               ":8: clientid_from and use_username_as_clientid both");
+    expect_one(MUTUAL "clientid_must_match true\n", ERROR, ":8: clientid_must_match has nothing to compare");
+    struct outcome outcome = expect_clean(MUTUAL "use_subject_as_username true\n");
+    assert_int_equal(conf_listener_user_source(&outcome.conf->listeners[0]).kind, CONF_SOURCE_SUBJECT);
+    outcome_clear(&outcome);
+}
+
+static void sources_need_certificates(void **state) {
+    (void)state;
+    expect_one(OPEN "username_from cn\n", ERROR, ":4: username_from needs TLS");
+    expect_one(OPEN "clientid_from cn\n", ERROR, ":4: clientid_from needs TLS");
+    expect_one(OPEN "one_session_per_certificate true\n", ERROR, ":4: one_session_per_certificate needs TLS");
+    expect_one(TLS "username_from cn\n", WARNING, ":6: username_from: no device is asked");
+    expect_one(TLS "clientid_from cn\n", WARNING, ":6: clientid_from: no device is asked");
+    expect_one(TLS "one_session_per_certificate true\n", ERROR,
+               ":6: one_session_per_certificate needs certificates");
+    expect_one(OPEN "require_certificate optional\n", ERROR, ":4: require_certificate needs TLS");
+    expect_one(TLS "require_certificate optional\n", ERROR, ":6: require_certificate needs the authority");
+    expect_one(TLS "require_certificate maybe\n", ERROR, ":6: require_certificate is 'maybe'");
+    struct outcome outcome =
+        expect_clean(TLS "cafile a\nrequire_certificate optional\nusername_from cn\ncrlfile c\n");
+    assert_int_equal(outcome.conf->listeners[0].require_certificate, CONF_CERTIFICATE_OPTIONAL);
     outcome_clear(&outcome);
 }
 
@@ -183,6 +238,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tls_is_whole_or_absent),
         cmocka_unit_test(certificates_are_asked_for_or_not),
+        cmocka_unit_test(sources_of_names),
+        cmocka_unit_test(sources_exclude_each_other),
+        cmocka_unit_test(sources_need_certificates),
         cmocka_unit_test(tls_versions_are_checked),
         cmocka_unit_test(mount_points_are_checked),
         cmocka_unit_test(entry_is_looked_at),

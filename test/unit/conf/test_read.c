@@ -591,13 +591,15 @@ static void every_row_is_read(void **state) {
                             : row->type == CONF_TYPE_BACKEND  ? "other"
                             : row->type == CONF_TYPE_ENDPOINT ? "127.0.0.1:9344"
                             : row->type == CONF_TYPE_NETWORKS ? "192.0.2.0/24"
+                            : row->type == CONF_TYPE_SOURCE   ? "cn"
                             : row->option == CONF_log_type    ? "debug"
                                                               : "word";
         if (row->option == CONF_include_dir)
             continue; /* test_files.c */
         char lines[300];
         bool is_backend = row->option == CONF_backend;
-        bool takes_tls = strstr("cafile capath crlfile certfile", row->keyword) != NULL;
+        bool takes_tls = strstr("cafile capath crlfile certfile", row->keyword) != NULL ||
+                         row->type == CONF_TYPE_SOURCE;
         snprintf(lines, sizeof lines, "%slistener 8\nallow_anonymous 1\n%s%s%s %s\n",
                  is_backend ? "" : "backend h\n", companions_of(row->keyword), takes_tls ? "keyfile k\n" : "",
                  row->keyword, value);

@@ -24,6 +24,16 @@ static SSL_CTX *resuming_client(void) {
     return ssl_ctx;
 }
 
+/* "" for a name that is refused. */
+static void expect_name(const struct engine *engine, enum conf_source_kind kind, uint32_t number,
+                        const char *wanted) {
+    struct span name = engine_peer_name(engine, (struct conf_source){kind, number});
+    char text[300];
+    snprintf(text, sizeof text, "%.*s", SPAN_PRINT(name));
+    assert_string_equal(name.size == 0 ? "" : text, wanted);
+    assert_int_equal(name.size, strlen(wanted));
+}
+
 /* Shakes with the kept session (if any); true when it was resumed. */
 static bool is_resumed(struct tls_context *context, SSL_CTX *ssl_ctx, int version, const struct cert *cert) {
     SSL_SESSION *session = kept == NULL ? NULL : SSL_SESSION_dup(kept);
@@ -36,10 +46,7 @@ static bool is_resumed(struct tls_context *context, SSL_CTX *ssl_ctx, int versio
     assert_int_equal(result, SSL_session_reused(pair.client));
     assert_int_equal(engine_peer_has_certificate(pair.server), cert != NULL && context != plain);
     if (context != plain && cert != NULL) {
-        char name[64];
-        size_t size;
-        assert_true(engine_peer_common_name(pair.server, name, sizeof name, &size));
-        assert_string_equal(name, "device-1");
+        expect_name(pair.server, CONF_SOURCE_CN, 1, "device-1");
     }
     SSL_set_shutdown(pair.client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* else the session is spoilt */
     pair_free(&pair);
@@ -169,19 +176,10 @@ static void certificates_of_devices(void **state) {
     for (size_t i = 0; i < 2; i++) {
         struct pair pair = pair_of(strict, (struct client_wish){.version = versions[i], .cert = &device});
         assert_true(pair_shake(&pair));
-        char text[200];
-        size_t size;
         assert_true(engine_peer_has_certificate(pair.server));
-        assert_true(engine_peer_common_name(pair.server, text, sizeof text, &size));
-        assert_string_equal(text, "device-1");
-        assert_int_equal(size, 8);
+        expect_name(pair.server, CONF_SOURCE_CN, 1, "device-1");
         assert_int_equal(sk_X509_num(SSL_get_peer_cert_chain(pair.client)), 1); /* the root stays at home */
-        assert_true(engine_peer_subject(pair.server, text, sizeof text, &size));
-        assert_string_equal(text, "OU=K\\C3\\BCche\\, Haus,CN=device-1");
-        assert_int_equal(size, strlen(text));
-        assert_true(engine_peer_common_name(pair.server, text, 9, &size));
-        assert_false(engine_peer_common_name(pair.server, text, 8, &size));
-        assert_false(engine_peer_subject(pair.server, text, 0, &size));
+        expect_name(pair.server, CONF_SOURCE_SUBJECT, 1, "OU=K\\C3\\BCche\\, Haus,CN=device-1");
         talk(&pair);
         pair_free(&pair);
     }
@@ -192,11 +190,9 @@ static void certificates_nobody_asked_for(void **state) {
     (void)state;
     struct pair pair = pair_of(plain, (struct client_wish){.cert = &device});
     assert_true(pair_shake(&pair));
-    char text[20];
-    size_t size;
     assert_false(engine_peer_has_certificate(pair.server));
-    assert_false(engine_peer_common_name(pair.server, text, sizeof text, &size));
-    assert_false(engine_peer_subject(pair.server, text, sizeof text, &size));
+    for (uint32_t kind = CONF_SOURCE_NONE; kind <= CONF_SOURCE_PSK_IDENTITY; kind++)
+        expect_name(pair.server, kind, 1, "");
     pair_free(&pair);
 }
 
@@ -223,26 +219,146 @@ static void certificates_that_are_refused(void **state) {
     cert_free(&twin);
 }
 
+static struct pair pair_with(struct tls_context *context, const struct cert *cert) {
+    struct pair pair = pair_of(context, (struct client_wish){.cert = cert});
+    assert_true(pair_shake(&pair));
+    return pair;
+}
+
 static void names_that_are_refused(void **state) {
     (void)state;
-    char text[200];
-    size_t size;
     struct cert cert =
         cert_make((struct cert_wish){.name = "admin\0.evil", .name_size = 11, .by = &ca, .unit = "x"});
-    struct pair pair = pair_of(strict, (struct client_wish){.cert = &cert});
-    assert_true(pair_shake(&pair));
+    struct pair pair = pair_with(strict, &cert);
     assert_true(engine_peer_has_certificate(pair.server));
-    assert_false(engine_peer_common_name(pair.server, text, sizeof text, &size));
-    assert_true(engine_peer_subject(pair.server, text, sizeof text, &size));
-    assert_string_equal(text, "OU=x,CN=admin\\00.evil");
+    expect_name(pair.server, CONF_SOURCE_CN, 1, "");
+    expect_name(pair.server, CONF_SOURCE_SUBJECT, 1, "OU=x,CN=admin\\00.evil");
     pair_free(&pair);
     cert_free(&cert);
     cert = cert_make((struct cert_wish){.is_nameless = true, .by = &ca, .unit = "x"});
-    pair = pair_of(strict, (struct client_wish){.cert = &cert});
-    assert_true(pair_shake(&pair));
-    assert_false(engine_peer_common_name(pair.server, text, sizeof text, &size));
+    pair = pair_with(strict, &cert);
+    expect_name(pair.server, CONF_SOURCE_CN, 1, "");
     pair_free(&pair);
     cert_free(&cert);
+}
+
+/* A DNS name of exactly these bytes. */
+static void add_name(GENERAL_NAMES *names, struct span bytes) {
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_IA5STRING *text = ASN1_IA5STRING_new();
+    ASN1_STRING_set(text, bytes.at, (int)bytes.size);
+    GENERAL_NAME_set0_value(name, GEN_DNS, text);
+    sk_GENERAL_NAME_push(names, name);
+}
+
+/* A SAN that is refused keeps its number, so that no other name takes its place. */
+static void odd_alternative_names(void **state) {
+    (void)state;
+    static const struct span texts[] = {
+        {(const uint8_t *)"good.one", 8}, {(const uint8_t *)"nul\0.evil", 9}, {(const uint8_t *)"\xff\xfe", 2},
+        {(const uint8_t *)"", 0},         {(const uint8_t *)"good.five", 9},
+    };
+    struct cert cert = cert_make((struct cert_wish){.name = "x", .by = &ca});
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        add_name(names, texts[i]);
+    assert_int_equal(X509_add1_ext_i2d(cert.x509, NID_subject_alt_name, names, 0, 0), 1);
+    GENERAL_NAMES_free(names);
+    assert_true(X509_sign(cert.x509, ca.key, EVP_sha256()) > 0);
+    struct pair pair = pair_with(strict, &cert);
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 1, "good.one");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 2, "");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 3, "");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 4, "");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 5, "good.five");
+    const struct facts *facts = engine_peer_facts(pair.server);
+    assert_int_equal(facts->san_count, 2);
+    assert_true(span_is_text(facts->sans[1], "good.five"));
+    pair_free(&pair);
+    cert_free(&cert);
+}
+
+static void names_of_all_kinds(void **state) {
+    (void)state;
+    struct cert cert = cert_make((struct cert_wish){
+        .name = "x",
+        .by = &ca,
+        .alt = "DNS:a.example,URI:urn:a,IP:192.0.2.1,email:a@b.c,DNS:b.example,RID:1.2.3.4,IP:2001:db8::1,"
+               "IP:::ffff:192.0.2.2,URI:urn:b"});
+    struct pair pair = pair_with(strict, &cert);
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 1, "a.example");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 2, "b.example");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 3, "");
+    expect_name(pair.server, CONF_SOURCE_SAN_URI, 2, "urn:b");
+    expect_name(pair.server, CONF_SOURCE_SAN_EMAIL, 1, "a@b.c");
+    expect_name(pair.server, CONF_SOURCE_SAN_IP, 1, "192.0.2.1");
+    expect_name(pair.server, CONF_SOURCE_SAN_IP, 2, "2001:db8::1");
+    expect_name(pair.server, CONF_SOURCE_SAN_IP, 3, "192.0.2.2");
+    const struct facts *facts = engine_peer_facts(pair.server);
+    assert_int_equal(facts->san_count, 5); /* addresses are no names of rules */
+    assert_int_equal(facts->address_count, 3);
+    assert_true(span_is_text(facts->issuer, "CN=Test CA"));
+    BIGNUM *serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert.x509), NULL);
+    char *digits = BN_bn2hex(serial), fingerprint[65];
+    expect_name(pair.server, CONF_SOURCE_SERIAL, 1, digits);
+    uint8_t digest[32];
+    assert_int_equal(X509_digest(cert.x509, EVP_sha256(), digest, NULL), 1);
+    for (size_t i = 0; i < sizeof digest; i++)
+        sprintf(fingerprint + 2 * i, "%02x", digest[i]);
+    expect_name(pair.server, CONF_SOURCE_FINGERPRINT, 1, fingerprint);
+    OPENSSL_free(digits);
+    BN_free(serial);
+    pair_free(&pair);
+    cert_free(&cert);
+}
+
+/* More SANs than are looked at: the first sixteen of a kind. */
+static void many_names(void **state) {
+    (void)state;
+    char alt[2048] = "", name[40];
+    for (int i = 1; i <= 20; i++) {
+        snprintf(name, sizeof name, "%sDNS:d%d,IP:10.0.0.%d", i == 1 ? "" : ",", i, i);
+        strcat(alt, name);
+    }
+    struct cert cert = cert_make((struct cert_wish){.name = "x", .by = &ca, .alt = alt});
+    struct pair pair = pair_with(strict, &cert);
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 16, "d16");
+    expect_name(pair.server, CONF_SOURCE_SAN_DNS, 17, "");
+    expect_name(pair.server, CONF_SOURCE_SAN_IP, 16, "10.0.0.16");
+    expect_name(pair.server, CONF_SOURCE_SAN_IP, 17, "");
+    pair_free(&pair);
+    cert_free(&cert);
+}
+
+/* Asked for, and verified when it is there. */
+static void certificates_may_be_optional(void **state) {
+    (void)state;
+    struct tls_settings settings = settings_of(true);
+    settings.certificate_is_optional = true;
+    struct tls_context *context = load(&settings);
+    struct pair pair = pair_with(context, NULL);
+    assert_false(engine_peer_has_certificate(pair.server));
+    talk(&pair);
+    pair_free(&pair);
+    pair = pair_with(context, &device);
+    expect_name(pair.server, CONF_SOURCE_CN, 1, "device-1");
+    pair_free(&pair);
+    expect_trouble(context, (struct client_wish){.cert = &revoked}, TLS_TROUBLE_CERTIFICATE_REVOKED);
+    struct cert stranger = cert_make((struct cert_wish){.name = "x", .by = &strange_ca});
+    expect_trouble(context, (struct client_wish){.cert = &stranger}, TLS_TROUBLE_UNKNOWN_CA);
+    cert_free(&stranger);
+    /* A ticket of the one who had none opens no listener that requires one, and resumes here. */
+    for (size_t i = 0; i < 2; i++) {
+        SSL_CTX *ssl_ctx = resuming_client();
+        assert_false(is_resumed(context, ssl_ctx, versions[i], NULL));
+        assert_true(is_resumed(context, ssl_ctx, versions[i], NULL));
+        pair = pair_of(strict, (struct client_wish){.version = versions[i], .ssl_ctx = ssl_ctx, .session = kept});
+        assert_false(pair_shake(&pair));
+        pair_free(&pair);
+        forget_session();
+        SSL_CTX_free(ssl_ctx);
+    }
+    tls_context_drop(context);
 }
 
 /* Without a list of its CA no certificate is accepted, and an empty list accepts. */
@@ -361,6 +477,10 @@ int main(void) {
         cmocka_unit_test(certificates_nobody_asked_for),
         cmocka_unit_test(certificates_that_are_refused),
         cmocka_unit_test(names_that_are_refused),
+        cmocka_unit_test(odd_alternative_names),
+        cmocka_unit_test(names_of_all_kinds),
+        cmocka_unit_test(many_names),
+        cmocka_unit_test(certificates_may_be_optional),
         cmocka_unit_test(lists_fail_closed),
         cmocka_unit_test(dates_may_be_ignored),
         cmocka_unit_test(the_chain_is_completed),

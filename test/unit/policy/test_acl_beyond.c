@@ -15,8 +15,9 @@
 
 static const struct span sans[] = {TEXT("one.example"), TEXT("two.example"), TEXT("urn:a/b"), TEXT("x+y")};
 static const struct span units[] = {TEXT("plant"), TEXT("hall#"), TEXT("hall")};
-static const struct facts facts = {TEXT("pump"), sans, units, 4, 3};
-static const struct facts odd_facts = {TEXT("a/b"), NULL, NULL, 0, 0};
+static const struct facts facts = {
+    .common_name = TEXT("pump"), .sans = sans, .units = units, .san_count = 4, .unit_count = 3};
+static const struct facts odd_facts = {.common_name = TEXT("a/b")};
 
 /* Accesses: r, w, s as in acl_cases.h; 0, 1, 2 publish with that QoS; R publish retained. */
 struct beyond_case {
