@@ -28,6 +28,8 @@
 #define CONF_FIELD_RATE(field)     struct rate field; /* all zero: no limit */
 #define CONF_FIELD_NETWORKS(field) const struct conf_networks *field; /* NULL: not set */
 #define CONF_FIELD_BAN(field)      struct conf_ban field;             /* all zero: never */
+#define CONF_FIELD_TEXTS(field)    struct conf_pattern *field; /* the first; NULL: none */
+#define CONF_FIELD_PATHS(field)    struct conf_pattern *field; /* the first; NULL: none; ready to open */
 #define CONF_FIELD_SOURCE(field)   struct conf_source field;           /* kind NONE: not set */
 #define CONF_FIELD_STRUCTURE(field)
 
@@ -67,6 +69,8 @@ enum conf_deny_publish { CONF_DENY_PUBLISH_ACK, CONF_DENY_PUBLISH_DISCONNECT };
 
 enum conf_proxy_form { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_V2_SSL };
 enum conf_wills { CONF_WILLS_ALLOW, CONF_WILLS_DENY };
+
+enum conf_crl_check { CONF_CRL_CHECK_LEAF, CONF_CRL_CHECK_CHAIN };
 
 /* Bits of accept_protocol_versions, by the protocol level of CONNECT: 1u << 4 is MQTT 3.1.1. */
 #define CONF_VERSION(level) (1u << (level))
@@ -133,12 +137,12 @@ struct conf_backend {
     const char *path; /* of a Unix socket, ready to connect to; NULL with a host */
 };
 
-/* A line of clientid_allow or clientid_deny. */
+/* A line of clientid_allow or clientid_deny, or of another option whose lines add up. */
 struct conf_pattern {
     struct conf_pattern *next;
     struct conf_origin origin;
     const char *text;
-    bool is_allowed;
+    bool is_allowed; /* of clientid_allow */
 };
 
 /* What may stand in a file of its own and is never shown. */

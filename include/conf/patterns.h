@@ -1,5 +1,5 @@
-/* patterns: the lines of clientid_allow and clientid_deny, one list in the order of the file. Called by
- * value.c. */
+/* patterns: lines that add up, one list in the order of the file: clientid_allow and clientid_deny, and plain
+ * texts and paths. Called by value.c. */
 #ifndef DRAWBRIDGE_CONF_PATTERNS_H
 #define DRAWBRIDGE_CONF_PATTERNS_H
 
@@ -13,5 +13,11 @@ bool patterns_are_equal(const struct conf_pattern *a, const struct conf_pattern 
 
 /* "allow dev-*, deny *"; "none" without any. Returns `room`. */
 const char *patterns_print(const struct conf_pattern *first, char *room, size_t room_size);
+
+/* The same for plain texts, or paths; the same line twice is warned of and counts once. */
+bool patterns_add(const struct value_place *place, const char *keyword, struct span rest, bool is_path,
+                  struct conf_pattern **first);
+/* "a, b"; "none" without any. Returns `room`. */
+const char *patterns_print_all(const struct conf_pattern *first, char *room, size_t room_size);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/span.h"
+#include "conf/conf.h"
 
 /* Borrowed texts, NULL where not set. `file` and `line` say where the listener stands, for findings. Paths
  * are ready to open. */
@@ -12,7 +13,9 @@ struct tls_settings {
     const char *file;
     unsigned line;
     const char *certfile, *keyfile;
-    const char *cafile, *capath, *crlfile;
+    const char *cafile, *capath;
+    const struct conf_pattern *crlfiles;
+    bool crl_checks_chain;        /* not the device's own certificate alone */
     bool require_certificate;     /* devices are asked for one */
     bool certificate_is_optional; /* and may have none */
     bool disable_client_cert_date_checks;
@@ -37,7 +40,7 @@ struct tls_context; /* counted references; given with one */
  *
  * As with mosquitto, CAs between the root and the server may stand in cafile instead of certfile, and of
  * capath only the names count that `openssl rehash` makes (read now, not at each handshake). Tickets are
- * bound to session_context, to the demands on certificates, the CAs and the CRL, and to keys of this context
+ * bound to session_context, to the demands on certificates, the CAs and the CRLs, and to keys of this context
  * alone. */
 struct tls_context *tls_context_load(const struct tls_settings *settings, struct findings *findings);
 

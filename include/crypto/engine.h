@@ -109,6 +109,9 @@ bool engine_peer_has_certificate(const struct engine *engine);
  * RFC 2253 order, as mosquitto's use_subject_as_username; the serial number in upper case, the fingerprint
  * (SHA-256) in lower case hexadecimal digits. */
 struct span engine_peer_name(const struct engine *engine, struct conf_source source);
+/* Is the device's certificate (with crl_check chain: or a CA above it) revoked by the lists of `now`, a later
+ * context of the same listener, though it was not when the device came in? */
+bool engine_is_revoked(const struct engine *engine, const struct tls_context *now);
 /* What rules may speak of, borrowed as long as the engine lives; NULL without a verified certificate. At most
  * PEER_NAMES_MAX SANs and as many OUs are kept, the first ones. */
 #define PEER_NAMES_MAX 16

@@ -7,6 +7,8 @@
 #include "crypto/context.h"
 #include "crypto/engine.h"
 
+#define SHA256_SIZE 32
+
 struct tls_context {
     SSL_CTX *ssl_ctx;
     int64_t expires_s;
@@ -14,6 +16,9 @@ struct tls_context {
     bool ignores_client_dates;
     bool is_client;      /* of tls_context_load_client */
     char *sni;           /* of a client; NULL: none is sent; owned */
+    STACK_OF(X509_CRL) * lists; /* NULL: none */
+    bool checks_chain;          /* for revocation, not the device's own certificate alone */
+    uint8_t lists_digest[SHA256_SIZE]; /* of the lists and how they are asked */
     unsigned references; /* atomic */
 };
 
@@ -25,7 +30,6 @@ struct tls_context {
  * the ClientHello in it. */
 #define HELLO_LOOK_SIZE 9
 
-#define SHA256_SIZE 32
 /* SANs that are looked at: of each of four kinds as many as may be named. */
 #define PEER_SANS_MAX (4 * PEER_NAMES_MAX)
 
@@ -68,6 +72,15 @@ enum hello_kind hello_look(struct span first, enum tls_trouble *trouble);
 enum tls_trouble trouble_of(const SSL *ssl);
 /* dial_trouble: the same for a client. */
 enum dial_trouble dial_trouble_of(const SSL *ssl);
+
+/* revocation: what engine_is_revoked asks of a context. */
+bool revocation_prepare(struct tls_context *context, STACK_OF(X509_CRL) * lists, bool checks_chain);
+/* The CAs above a certificate of a resumed session, which came without them: of the context's own. NULL when
+ * they do not suffice; sk_X509_pop_free. */
+STACK_OF(X509) * revocation_chain(const struct tls_context *context, X509 *certificate);
+
+/* pretend: verifies as OpenSSL does with a client's chain. NULL when it is good, else a static text. */
+const char *peer_verify(SSL_CTX *ssl_ctx, X509 *certificate, STACK_OF(X509) * chain);
 
 /* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
 struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);

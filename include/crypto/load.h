@@ -17,6 +17,7 @@ struct loading {
     EVP_PKEY *key;
     STACK_OF(X509) * authorities; /* of cafile and capath */
     STACK_OF(X509_CRL) * lists;
+    const char **list_paths; /* of each list */
 };
 
 /* Adds a finding where the listener stands. */

@@ -95,6 +95,10 @@ bool session_rebind(struct session *session);
 /* The same with everything that follows from it; false: the session has ended. */
 bool session_take_terms(struct session *session);
 
+/* recheck.c: may it stay under the generation in force? */
+bool session_is_revoked(const struct session *session);
+bool session_is_known(const struct session *session, const struct terms *terms);
+
 /* guest.c: the session in the host's lobby. */
 /* Is a ban on one of the final names of its CONNECT? */
 bool session_is_banned(struct session *session, struct span username, struct span client_id);

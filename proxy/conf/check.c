@@ -154,6 +154,7 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
     } needing[] = {{CONF_cafile, listener->cafile != NULL},
                    {CONF_capath, listener->capath != NULL},
                    {CONF_crlfile, listener->crlfile != NULL},
+                   {CONF_crl_check, listener->crl_check != CONF_CRL_CHECK_LEAF},
                    {CONF_require_certificate,
                     listener->require_certificate != CONF_CERTIFICATE_NONE && !is_told_of_tls}};
     for (size_t i = 0; i < sizeof needing / sizeof needing[0]; i++)
@@ -174,6 +175,9 @@ static void check_certificates(const struct conf_listener *listener, struct find
     if (listener->certfile == NULL || listener->keyfile == NULL)
         return;
     bool has_authority = listener->cafile != NULL || listener->capath != NULL;
+    if (listener->crl_check != CONF_CRL_CHECK_LEAF && listener->crlfile == NULL)
+        AT_OPTION(findings, FINDING_ERROR, listener, CONF_crl_check,
+                  "crl_check chain needs the lists of the CAs; add crlfile lines");
     if (listener->require_certificate != CONF_CERTIFICATE_NONE) {
         if (!has_authority)
             AT_OPTION(

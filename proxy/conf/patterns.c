@@ -18,23 +18,45 @@ static void warn_of_idle(const struct value_place *place, const char *keyword,
                      keyword, above->origin.file, above->origin.line);
 }
 
-bool patterns_read(const struct value_place *place, const char *keyword, struct span rest,
-                   struct conf_pattern **first) {
-    const char *text = value_read_string(place, keyword, rest);
-    if (text == NULL)
-        return false;
+static bool add(const struct value_place *place, const char *text, bool is_allowed, struct conf_pattern **end) {
     struct conf_pattern *pattern = arena_alloc(place->arena, sizeof *pattern);
     if (pattern == NULL) {
         value_out_of_memory(place);
         return false;
     }
     *pattern = (struct conf_pattern){
-        .origin = {place->file, place->line}, .text = text, .is_allowed = is_allowing(keyword)};
+        .origin = {place->file, place->line}, .text = text, .is_allowed = is_allowed};
+    *end = pattern;
+    return true;
+}
+
+bool patterns_read(const struct value_place *place, const char *keyword, struct span rest,
+                   struct conf_pattern **first) {
+    const char *text = value_read_string(place, keyword, rest);
+    if (text == NULL)
+        return false;
     struct conf_pattern **end = first;
     for (; *end != NULL; end = &(*end)->next)
         warn_of_idle(place, keyword, *end);
-    *end = pattern;
-    return true;
+    return add(place, text, is_allowing(keyword), end);
+}
+
+bool patterns_add(const struct value_place *place, const char *keyword, struct span rest, bool is_path,
+                  struct conf_pattern **first) {
+    const char *text = value_read_string(place, keyword, rest);
+    if (text != NULL && is_path)
+        text = value_resolve(place, text);
+    if (text == NULL)
+        return false;
+    struct conf_pattern **end = first;
+    for (; *end != NULL; end = &(*end)->next)
+        if (strcmp((*end)->text, text) == 0) {
+            findings_add(place->findings, FINDING_WARNING, place->file, place->line,
+                         "%s says the same as the line %s:%u above; remove one of the two", keyword,
+                         (*end)->origin.file, (*end)->origin.line);
+            return true;
+        }
+    return add(place, text, false, end);
 }
 
 bool patterns_are_equal(const struct conf_pattern *a, const struct conf_pattern *b) {
@@ -44,12 +66,14 @@ bool patterns_are_equal(const struct conf_pattern *a, const struct conf_pattern 
     return a == b;
 }
 
-const char *patterns_print(const struct conf_pattern *first, char *room, size_t room_size) {
+static const char *print(const struct conf_pattern *first, bool is_plain, char *room, size_t room_size) {
     size_t used = (size_t)snprintf(room, room_size, "%s", first == NULL ? "none" : "");
     for (const struct conf_pattern *pattern = first; pattern != NULL; pattern = pattern->next) {
         char quoted[TEXT_QUOTED_SIZE];
-        int size = snprintf(room + used, room_size - used, "%s%s %s", pattern == first ? "" : ", ",
-                            pattern->is_allowed ? "allow" : "deny",
+        int size = snprintf(room + used, room_size - used, "%s%s%s", pattern == first ? "" : ", ",
+                            is_plain              ? ""
+                            : pattern->is_allowed ? "allow "
+                                                  : "deny ",
                             text_quote(quoted, sizeof quoted, span_of_text(pattern->text)));
         if (size < 0 || (size_t)size >= room_size - used) {
             if (room_size > 3) /* there is more */
@@ -59,4 +83,12 @@ const char *patterns_print(const struct conf_pattern *first, char *room, size_t 
         used += (size_t)size;
     }
     return room;
+}
+
+const char *patterns_print(const struct conf_pattern *first, char *room, size_t room_size) {
+    return print(first, false, room, room_size);
+}
+
+const char *patterns_print_all(const struct conf_pattern *first, char *room, size_t room_size) {
+    return print(first, true, room, room_size);
 }

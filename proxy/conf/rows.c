@@ -26,6 +26,8 @@
 #define PLACE_RATE(home, field)        FIELD(home, field)
 #define PLACE_NETWORKS(home, field)    FIELD(home, field)
 #define PLACE_BAN(home, field)         FIELD(home, field)
+#define PLACE_TEXTS(home, field)       FIELD(home, field)
+#define PLACE_PATHS(home, field)       FIELD(home, field)
 #define PLACE_SOURCE(home, field)      FIELD(home, field)
 #define PLACE_STRUCTURE(home, field)   .offset = 0, .size = 0
 

@@ -235,6 +235,8 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_RATE: return entry_read_rate(place, row, keyword, rest, field);
     case CONF_TYPE_NETWORKS: return entry_read_networks(place, row, keyword, rest, field);
     case CONF_TYPE_BAN: return entry_read_ban(place, row, keyword, rest, field);
+    case CONF_TYPE_TEXTS: return patterns_add(place, keyword, rest, false, field);
+    case CONF_TYPE_PATHS: return patterns_add(place, keyword, rest, true, field);
     case CONF_TYPE_SOURCE: return source_read(place, row, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
     }
@@ -276,7 +278,7 @@ bool value_is_equal(const struct conf_row *row, const void *home_a, const void *
                    ? one == other
                    : is_equal_text(one->host, other->host) && one->port == other->port;
     }
-    if (row->type == CONF_TYPE_PATTERNS)
+    if (row->type == CONF_TYPE_PATTERNS || row->type == CONF_TYPE_TEXTS || row->type == CONF_TYPE_PATHS)
         return patterns_are_equal(*(struct conf_pattern *const *)a, *(struct conf_pattern *const *)b);
     if (row->type == CONF_TYPE_SECRET)
         return secret_is_equal(*(const struct conf_secret *const *)a, *(const struct conf_secret *const *)b);
@@ -333,6 +335,8 @@ const char *value_print(const struct conf_row *row, const void *home, char *room
     case CONF_TYPE_NETWORKS:
         return entry_print_networks(*(const struct conf_networks *const *)value, room, room_size);
     case CONF_TYPE_BAN: return entry_print_ban(value, room, room_size);
+    case CONF_TYPE_TEXTS:
+    case CONF_TYPE_PATHS: return patterns_print_all(*(struct conf_pattern *const *)value, room, room_size);
     case CONF_TYPE_SOURCE: return source_print(*(const struct conf_source *)value, room, room_size);
     case CONF_TYPE_STRUCTURE: return print_text(NULL, room, room_size);
     }

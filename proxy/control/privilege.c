@@ -75,7 +75,8 @@ void privilege_warn(const struct generation *generation) {
         warn_of(listener->certfile, "certfile");
         warn_of(listener->keyfile, "keyfile");
         warn_of(listener->cafile, "cafile");
-        warn_of(listener->crlfile, "crlfile");
+        for (const struct conf_pattern *one = listener->crlfile; one != NULL; one = one->next)
+            warn_of(one->text, "crlfile");
         warn_of(listener->acl_file, "acl_file");
         warn_of(listener->password_file, "password_file");
     }

@@ -223,6 +223,7 @@ static void take_generation(struct worker *worker) {
         worker->backend.host = next.host;
         worker->backend.path = next.path;
     }
+    session_recheck_all(&worker->host);
     session_wake_delayed(&worker->host);
     generation_drop(old);
 }

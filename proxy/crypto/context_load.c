@@ -138,6 +138,12 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
         if (certificate == NULL ||
             (!context->ignores_client_dates && X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
+        /* It comes without its CAs, which a later list may revoke: we must have them. */
+        STACK_OF(X509) *chain = context->checks_chain ? revocation_chain(context, certificate) : NULL;
+        bool is_judgeable = !context->checks_chain || chain != NULL;
+        sk_X509_pop_free(chain, X509_free);
+        if (!is_judgeable)
+            return SSL_TICKET_RETURN_IGNORE_RENEW;
     }
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
@@ -169,7 +175,9 @@ static bool set_trust(struct loading *loading, SSL_CTX *ssl_ctx) {
     for (int i = 0; i < sk_X509_CRL_num(loading->lists); i++)
         if (X509_STORE_add_crl(store, sk_X509_CRL_value(loading->lists, i)) != 1)
             return false;
-    if (settings->crlfile != NULL && X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) != 1)
+    if (settings->crlfiles != NULL &&
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK |
+                                        (settings->crl_checks_chain ? X509_V_FLAG_CRL_CHECK_ALL : 0)) != 1)
         return false;
     SSL_CTX_set_verify(ssl_ctx,
                        SSL_VERIFY_PEER | (settings->certificate_is_optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT),
@@ -186,7 +194,8 @@ static bool set_session_context(struct loading *loading, SSL_CTX *ssl_ctx) {
     const struct tls_settings *settings = loading->settings;
     unsigned char id[EVP_MAX_MD_SIZE], each[EVP_MAX_MD_SIZE];
     unsigned id_size = 0, each_size = 0;
-    char demands[3] = {!settings->require_certificate ? '-' : settings->certificate_is_optional ? 'o' : 'r',
+    char demands[4] = {settings->crl_checks_chain ? 'c' : '-',
+                       !settings->require_certificate ? '-' : settings->certificate_is_optional ? 'o' : 'r',
                        settings->disable_client_cert_date_checks ? 'd' : '-', '\0'};
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     bool is_good = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
@@ -235,7 +244,9 @@ static struct tls_context *build(struct loading *loading) {
     set_ciphers(loading, ssl_ctx); /* before the certificate: a list may set the security level */
     if (loading_is_good(loading))
         set_own(loading, ssl_ctx);
-    if (!set_trust(loading, ssl_ctx) || !set_session_context(loading, ssl_ctx) ||
+    if (!set_trust(loading, ssl_ctx) ||
+        !revocation_prepare(context, loading->lists, loading->settings->crl_checks_chain) ||
+        !set_session_context(loading, ssl_ctx) ||
         SSL_CTX_set_session_ticket_cb(ssl_ctx, NULL, on_ticket_opened, context) != 1)
         loading_say(loading, FINDING_ERROR, "memory is out while TLS is set up");
     return context;
@@ -262,6 +273,7 @@ struct tls_context *tls_context_load(const struct tls_settings *settings, struct
     EVP_PKEY_free(loading.key);
     sk_X509_pop_free(loading.authorities, X509_free);
     sk_X509_CRL_pop_free(loading.lists, X509_CRL_free);
+    free((void *)loading.list_paths);
     ERR_clear_error();
     if (loading_is_good(&loading))
         return context;

@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "crypto/load.h"
@@ -57,19 +58,32 @@ void trust_read_folder(struct loading *loading, const char *keyword, const char 
                     keyword, path, path);
 }
 
-static void load_crlfile(struct loading *loading) {
+/* The list is given. */
+static bool keep_list(struct loading *loading, X509_CRL *list, const char *path) {
+    size_t count = (size_t)sk_X509_CRL_num(loading->lists);
+    const char **grown = realloc((void *)loading->list_paths, (count + 1) * sizeof *grown);
+    if (grown != NULL)
+        loading->list_paths = grown;
+    if (grown == NULL || sk_X509_CRL_push(loading->lists, list) == 0) {
+        X509_CRL_free(list);
+        loading_say(loading, FINDING_ERROR, "memory is out while crlfile %s is read", path);
+        return false;
+    }
+    grown[count] = path;
+    return true;
+}
+
+static void load_crlfile(struct loading *loading, const char *path) {
     struct file file;
-    if (!file_read(&file, loading, "crlfile", loading->settings->crlfile))
+    if (!file_read(&file, loading, "crlfile", path))
         return;
     BIO *bio = BIO_new_mem_buf(file.bytes, (int)file.size);
     X509_CRL *list;
     int count = 0;
     ERR_clear_error();
     while (bio != NULL && (list = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
-        if (sk_X509_CRL_push(loading->lists, list) == 0) {
-            X509_CRL_free(list);
+        if (!keep_list(loading, list, path))
             break;
-        }
         count++;
     }
     unsigned long error = ERR_peek_last_error();
@@ -90,8 +104,8 @@ void trust_load(struct loading *loading) {
         trust_read_file(loading, "cafile", settings->cafile);
     if (settings->capath != NULL)
         trust_read_folder(loading, "capath", settings->capath);
-    if (settings->crlfile != NULL)
-        load_crlfile(loading);
+    for (const struct conf_pattern *one = settings->crlfiles; one != NULL; one = one->next)
+        load_crlfile(loading, one->text);
     if (settings->require_certificate && settings->cafile == NULL && settings->capath == NULL)
         loading_say(
             loading, FINDING_ERROR,
@@ -139,8 +153,7 @@ static void check_authorities(struct loading *loading) {
 
 /* A list that no authority made is never consulted, and one of an older CA of the same name makes every
  * verification fail. */
-static void check_issuer(struct loading *loading, X509_CRL *list) {
-    const char *path = loading->settings->crlfile;
+static void check_issuer(struct loading *loading, X509_CRL *list, const char *path) {
     bool is_named = false, is_signed = false;
     for (int i = 0; i < sk_X509_num(loading->authorities); i++) {
         X509 *authority = sk_X509_value(loading->authorities, i);
@@ -162,8 +175,7 @@ static void check_issuer(struct loading *loading, X509_CRL *list) {
                     path, name.text);
 }
 
-static void check_list(struct loading *loading, X509_CRL *list) {
-    const char *path = loading->settings->crlfile;
+static void check_list(struct loading *loading, X509_CRL *list, const char *path) {
     int64_t now_s = loading->settings->now_s;
     int64_t from_s = time_s_of(X509_CRL_get0_lastUpdate(list));
     const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
@@ -181,12 +193,12 @@ static void check_list(struct loading *loading, X509_CRL *list) {
             loading, FINDING_WARNING,
             "crlfile %s: the list expires on %s, and no device is accepted from then on: make it anew", path,
             date_of(until_s).text);
-    check_issuer(loading, list);
+    check_issuer(loading, list, path);
 }
 
 void trust_check(struct loading *loading) {
     check_authorities(loading);
     for (int i = 0; i < sk_X509_CRL_num(loading->lists); i++)
-        check_list(loading, sk_X509_CRL_value(loading->lists, i));
+        check_list(loading, sk_X509_CRL_value(loading->lists, i), loading->list_paths[i]);
     ERR_clear_error();
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* As OpenSSL verifies a client's chain. */
-static const char *verify(SSL_CTX *ssl_ctx, X509 *certificate, STACK_OF(X509) * chain) {
+const char *peer_verify(SSL_CTX *ssl_ctx, X509 *certificate, STACK_OF(X509) * chain) {
     X509_STORE_CTX *store_ctx = X509_STORE_CTX_new();
     const char *trouble = "memory is out";
     if (store_ctx != NULL &&
@@ -34,7 +34,7 @@ const char *engine_pretend(struct engine *engine, struct span pem) {
         if (sk_X509_push(chain, next) == 0)
             X509_free(next);
     if (certificate != NULL)
-        trouble = verify(engine->context->ssl_ctx, certificate, chain);
+        trouble = peer_verify(engine->context->ssl_ctx, certificate, chain);
     if (trouble == NULL) {
         free(engine->identity);
         engine->identity = peer_identity_of(certificate);

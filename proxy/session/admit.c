@@ -384,10 +384,7 @@ bool session_rebind(struct session *session) {
         session->inspector.limits.max_packet_size = max_packet_size;
     }
     acl_bind(&session->inspector.acl, terms->acl, session->inspector.acl.identity);
-    if (session->credential == 0 || terms->accounts == NULL)
-        return true;
-    const struct account *account = accounts_find(terms->accounts, heap_span(&session->username));
-    return account != NULL && session_credential(account) == session->credential;
+    return session_is_known(session, terms);
 }
 
 bool session_take_terms(struct session *session) {

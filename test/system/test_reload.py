@@ -118,7 +118,7 @@ def test_new_certificate_for_new_connections(gate_of, backend, certs, tls, port,
 
 
 def test_removed_user_is_disconnected(gate_of, backend, port, device_of, tmp_path):
-    """At its next packet; who changed his password too; everybody else stays."""
+    """At once; who changed his password too; everybody else stays."""
     passwords = tmp_path / "passwords"
 
     def passwd(*arguments):
@@ -136,7 +136,6 @@ def test_removed_user_is_disconnected(gate_of, backend, port, device_of, tmp_pat
     passwd("-b", passwords, "bob", "changed")
     assert "in force" in gate.reload()
     for index, name in enumerate(("alice", "bob")):
-        devices[name].send(mqtt.publish(5, "t", "after"))
         assert [(one.kind, one.reason) for one in devices[name].read_to_end()] == [(mqtt.DISCONNECT, 0x87)]
         connection = backend.wait_connection(index)
         connection.wait_closed()
@@ -148,7 +147,7 @@ def test_removed_user_is_disconnected(gate_of, backend, port, device_of, tmp_pat
 
 
 def test_removed_user_gets_nothing_more(gate_of, backend, port, device_of, tmp_path):
-    """Nor does the next message to it arrive."""
+    """A message that the broker sends meanwhile does not arrive."""
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
     for name in ("alice", "bob"):
@@ -158,7 +157,10 @@ def test_removed_user_gets_nothing_more(gate_of, backend, port, device_of, tmp_p
     device.connect(username="alice", password="secret")
     subprocess.run(["mosquitto_passwd", "-D", passwords, "alice"], check=True, timeout=30)
     gate.reload()
-    backend.wait_connection().send(mqtt.publish(4, "t", "secret"))
+    try:
+        backend.wait_connection().send(mqtt.publish(4, "t", "secret"))
+    except OSError:
+        pass  # closed already
     assert device.read_to_end() == []
 
 

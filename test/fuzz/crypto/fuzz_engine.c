@@ -27,7 +27,7 @@ static void begin(void) {
     struct tls_settings settings = {.certfile = cert_write("server.crt", &server),
                                     .keyfile = key_write("server.key", &server),
                                     .cafile = cert_write("ca.crt", &ca),
-                                    .crlfile = list_write("ca.crl", &ca, NULL, -60, CERT_DAY * 30),
+                                    .crlfiles = paths_of(list_write("ca.crl", &ca, NULL, -60, CERT_DAY * 30)),
                                     .now_s = time(NULL)};
     struct findings findings;
     findings_init(&findings);

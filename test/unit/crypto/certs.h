@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "conf/conf.h"
+
 #define CERT_DAY (24 * 3600L)
 
 static char certs_folder[64];
@@ -41,6 +43,17 @@ static inline const char *certs_path(const char *name) {
     char *path = paths[turn++ % 16];
     snprintf(path, sizeof paths[0], "%s/%s", certs_folder, name);
     return path;
+}
+
+/* A list of one crlfile; one of sixteen turns of static room. */
+static inline const struct conf_pattern *paths_of(const char *path) {
+    static struct conf_pattern patterns[16];
+    static char texts[16][160];
+    static unsigned turn;
+    unsigned which = turn++ % 16;
+    snprintf(texts[which], sizeof texts[0], "%s", path);
+    patterns[which] = (struct conf_pattern){.text = texts[which]};
+    return &patterns[which];
 }
 
 struct cert {

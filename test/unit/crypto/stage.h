@@ -19,7 +19,7 @@ static inline struct tls_settings settings_of(bool is_strict) {
                                     .now_s = time(NULL)};
     if (is_strict) {
         settings.cafile = certs_path("ca.crt");
-        settings.crlfile = certs_path("ca.crl");
+        settings.crlfiles = paths_of(certs_path("ca.crl"));
         settings.require_certificate = true;
     }
     return settings;

@@ -85,7 +85,7 @@ static void good_ones_load(void **state) {
     settings.cafile = certs_path("ca.crt");
     expect_good(&settings);
     settings.require_certificate = true;
-    settings.crlfile = list_write("ca.crl", &ca, NULL, -3600, 30 * CERT_DAY);
+    settings.crlfiles = paths_of(list_write("ca.crl", &ca, NULL, -3600, 30 * CERT_DAY));
     settings.tls_version = "tlsv1.3";
     settings.ciphers = "HIGH";
     settings.ciphers_tls13 = "TLS_AES_256_GCM_SHA384";
@@ -209,7 +209,7 @@ static void files_in_the_wrong_place(void **state) {
     settings.cafile = settings.keyfile;
     expect_error(&settings, "holds a private key where the certificate of a CA in PEM form is wanted");
     settings.cafile = certs_path("ca.crt");
-    settings.crlfile = settings.certfile;
+    settings.crlfiles = paths_of(settings.certfile);
     expect_error(&settings, "holds a certificate where a list of revoked certificates (CRL)");
     settings = good();
     X509_REQ *request = X509_to_X509_REQ(server.x509, server.key, EVP_sha256());
@@ -274,7 +274,7 @@ static void damaged_files(void **state) {
     settings.keyfile = text_write("cut.key", text, size / 2);
     expect_error(&settings, "holds a damaged private key");
     settings = good();
-    settings.crlfile = text_write("cut.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", 52);
+    settings.crlfiles = paths_of(text_write("cut.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", 52));
     expect_error(&settings, "cut.crl is damaged: list number 1");
 }
 
@@ -430,21 +430,21 @@ static void lists(void **state) {
     struct tls_settings settings = good();
     settings.require_certificate = true;
     settings.cafile = certs_path("ca.crt");
-    settings.crlfile = list_write("odd.crl", &ca, NULL, -9 * CERT_DAY, -CERT_DAY);
+    settings.crlfiles = paths_of(list_write("odd.crl", &ca, NULL, -9 * CERT_DAY, -CERT_DAY));
     expect_error(&settings, "odd.crl: the list expired on 2");
-    settings.crlfile = list_write("odd.crl", &ca, NULL, 9 * CERT_DAY, 99 * CERT_DAY);
+    settings.crlfiles = paths_of(list_write("odd.crl", &ca, NULL, 9 * CERT_DAY, 99 * CERT_DAY));
     expect_error(&settings, "odd.crl: the list is not valid before 2");
-    settings.crlfile = list_write("odd.crl", &ca, NULL, -9 * CERT_DAY, 2 * CERT_DAY);
+    settings.crlfiles = paths_of(list_write("odd.crl", &ca, NULL, -9 * CERT_DAY, 2 * CERT_DAY));
     expect_warning(&settings, "odd.crl: the list expires on 2");
-    settings.crlfile = list_write("odd.crl", &other, NULL, -9 * CERT_DAY, 99 * CERT_DAY);
+    settings.crlfiles = paths_of(list_write("odd.crl", &other, NULL, -9 * CERT_DAY, 99 * CERT_DAY));
     expect_warning(&settings, "the CA of the list, CN=other, is not in cafile");
     struct cert again = cert_make((struct cert_wish){.name = "Test CA", .is_ca = true});
-    settings.crlfile = list_write("odd.crl", &again, NULL, -9 * CERT_DAY, 99 * CERT_DAY);
+    settings.crlfiles = paths_of(list_write("odd.crl", &again, NULL, -9 * CERT_DAY, 99 * CERT_DAY));
     expect_warning(&settings, "by another of that name, so its devices are refused");
     cert_free(&again);
-    settings.crlfile = text_write("odd.crl", "", 0);
+    settings.crlfiles = paths_of(text_write("odd.crl", "", 0));
     expect_error(&settings, "odd.crl is empty");
-    settings.crlfile = text_write("odd.crl", "none\n", 5);
+    settings.crlfiles = paths_of(text_write("odd.crl", "none\n", 5));
     expect_error(&settings, "odd.crl is not in PEM form");
 }
 
@@ -488,7 +488,7 @@ static void what_the_script_makes(void **state) {
     settings.certfile = certs_path("made/mosqserv.crt");
     settings.keyfile = certs_path("made/mosqserv.key");
     settings.cafile = certs_path("made/mosqca.crt");
-    settings.crlfile = certs_path("made/mosqca.crl");
+    settings.crlfiles = paths_of(certs_path("made/mosqca.crl"));
     settings.require_certificate = true;
     expect_good(&settings);
     const char *secrets[] = {"made/mosqca.key", "made/mosqserv.key", "made/alice.key"};

@@ -107,9 +107,9 @@ static void tickets_stay_with_their_listener(void **state) {
     struct tls_context *elsewhere = load(&settings);
     settings = settings_of(true);
     struct tls_context *demanding = load(&settings);
-    settings.crlfile = list_write("newer.crl", &ca, NULL, -60, 30 * CERT_DAY);
+    settings.crlfiles = paths_of(list_write("newer.crl", &ca, NULL, -60, 30 * CERT_DAY));
     struct tls_context *relisted = load(&settings);
-    settings.crlfile = certs_path("ca.crl");
+    settings.crlfiles = paths_of(certs_path("ca.crl"));
     settings.disable_client_cert_date_checks = true;
     struct tls_context *lenient = load(&settings);
     share_ticket_keys(lenient);
@@ -373,7 +373,7 @@ static void lists_fail_closed(void **state) {
     expect_trouble(context, (struct client_wish){.cert = &cert}, TLS_TROUBLE_CERTIFICATE_WITHOUT_CRL);
     tls_context_drop(context);
     /* A list that ends while we run. */
-    settings.crlfile = list_write("brief.crl", &ca, NULL, -CERT_DAY, -60);
+    settings.crlfiles = paths_of(list_write("brief.crl", &ca, NULL, -CERT_DAY, -60));
     settings.cafile = certs_path("ca.crt");
     settings.now_s -= 3600;
     settings.now_s += 60; /* within the list's time for the loader, past it for the handshake */
@@ -416,7 +416,7 @@ static void dates_may_be_ignored(void **state) {
     struct cert old_ca = cert_make(
         (struct cert_wish){.name = "Old CA", .is_ca = true, .from_s = -99 * CERT_DAY, .until_s = -60});
     settings.cafile = cert_write("old.crt", &old_ca);
-    settings.crlfile = NULL;
+    settings.crlfiles = NULL;
     struct findings findings;
     findings_init(&findings);
     context = tls_context_load(&settings, &findings);
