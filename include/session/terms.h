@@ -8,6 +8,7 @@
 #include "inspect/inspector.h"
 #include "policy/accounts.h"
 #include "policy/acl.h"
+#include "policy/certificates.h"
 
 /* What the broker is told instead of the device's own words; spans kept by the generation. */
 struct backend_identity {
@@ -21,6 +22,7 @@ struct terms {
     const struct acl *acl;           /* NULL: no acl_file */
     const struct accounts *accounts; /* NULL: no password_file, the broker decides */
     struct tls_context *tls;         /* NULL: a plain listener */
+    const struct certificate_rules *certificates; /* NULL: all that were verified are allowed */
     struct inspect_limits limits;
     struct backend_identity identity;
 };

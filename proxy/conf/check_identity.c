@@ -12,6 +12,7 @@
 struct use {
     enum conf_option option;
     bool is_used;
+    bool would_open; /* without certificates everybody comes in, not nobody */
 };
 
 static void check_twice(const struct conf_listener *listener, struct findings *findings) {
@@ -47,11 +48,15 @@ static bool is_told(const struct conf_listener *listener, enum conf_option optio
 /* Without certificates nobody has such a name, and every device is refused. */
 static void check_sources(const struct conf_listener *listener, struct findings *findings) {
     const struct use uses[] = {
-        {CONF_use_identity_as_username, listener->use_identity_as_username},
-        {CONF_use_subject_as_username, listener->use_subject_as_username},
-        {CONF_username_from, listener->username_from.kind != CONF_SOURCE_NONE},
-        {CONF_clientid_from, listener->clientid_from.kind != CONF_SOURCE_NONE},
-        {CONF_one_session_per_certificate, listener->one_session_per_certificate},
+        {CONF_use_identity_as_username, listener->use_identity_as_username, false},
+        {CONF_use_subject_as_username, listener->use_subject_as_username, false},
+        {CONF_username_from, listener->username_from.kind != CONF_SOURCE_NONE, false},
+        {CONF_clientid_from, listener->clientid_from.kind != CONF_SOURCE_NONE, false},
+        {CONF_one_session_per_certificate, listener->one_session_per_certificate, true},
+        {CONF_allow_issuer, listener->allow_issuer != NULL, true},
+        {CONF_allow_ou, listener->allow_ou != NULL, true},
+        {CONF_allow_san, listener->allow_san != NULL, true},
+        {CONF_allow_spki, listener->allow_spki != NULL, true},
     };
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
         const char *keyword = conf_row_of(uses[i].option)->keyword;
@@ -63,7 +68,7 @@ static void check_sources(const struct conf_listener *listener, struct findings 
             SAY(findings, FINDING_ERROR, listener, uses[i].option,
                 "%s needs TLS; add certfile and keyfile to this listener", keyword);
         else if (listener->require_certificate == CONF_CERTIFICATE_NONE &&
-                 uses[i].option == CONF_one_session_per_certificate)
+                 uses[i].would_open)
             SAY(findings, FINDING_ERROR, listener, uses[i].option,
                 "%s needs certificates; add require_certificate true", keyword);
         else if (listener->require_certificate == CONF_CERTIFICATE_NONE)

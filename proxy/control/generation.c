@@ -227,6 +227,8 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
             load_acl(generation, i, findings);
             load_accounts(generation, i, findings);
             load_tls(&generation->terms[i], findings);
+            generation->terms[i].certificates =
+                certificate_rules_compile(generation->arena, generation->terms[i].listener, findings);
             set_limits(&generation->terms[i]);
             identity_load(generation->arena, &generation->terms[i], findings);
         }
@@ -252,6 +254,7 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
                        (terms->listener->password_file != NULL && terms->accounts == NULL) ||
                        (terms->listener->backend_username != NULL && !terms->identity.has_username) ||
                        (terms->listener->backend_password != NULL && !terms->identity.has_password) ||
+                       (terms->listener->allow_spki != NULL && terms->certificates == NULL) ||
                        (conf_listener_is_tls(terms->listener) && terms->tls == NULL);
         if (!is_half)
             continue;

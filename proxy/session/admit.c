@@ -81,6 +81,12 @@ static struct refusal judge_final_client_id(const struct session *session,
     return ADMITTED;
 }
 
+/* Borrowed from the engine, which lives as long as the device's link can bring anything to judge. */
+static const struct facts *device_facts(const struct session *session) {
+    const struct engine *engine = session->device->engine;
+    return engine == NULL ? session_announced_facts(session) : engine_peer_facts(engine);
+}
+
 /* A device without a certificate on a listener where it is optional: its own words count. */
 static bool is_uncertified(const struct session *session) {
     const struct engine *engine = session->device->engine;
@@ -88,6 +94,21 @@ static bool is_uncertified(const struct session *session) {
         return false;
     return engine != NULL ? !engine_peer_has_certificate(engine)
                           : session->announced != NULL && session_announced_facts(session) == NULL;
+}
+
+/* allow_issuer and its like. */
+static struct refusal judge_certificate(const struct session *session) {
+    const struct terms *terms = session_terms(session);
+    const struct facts *facts = device_facts(session);
+    if (terms->certificates == NULL || is_uncertified(session))
+        return ADMITTED;
+    if (facts == NULL)
+        return refuse(MQTT_REASON_NOT_AUTHORIZED, "it has no certificate that could be allowed");
+    struct certificate_verdict verdict = certificate_judge(terms->certificates, facts);
+    if (verdict.is_allowed)
+        return ADMITTED;
+    return (struct refusal){MQTT_REASON_NOT_AUTHORIZED, verdict.words, METRIC_certificate_refused,
+                            verdict.origin};
 }
 
 /* Borrowed from the engine, which lives as long as the device's link can bring anything to judge. */
@@ -214,7 +235,9 @@ static struct refusal judge(struct session *session, struct mqtt_connect *connec
         return refuse_counted(METRIC_protocol_version_refused, MQTT_REASON_UNSUPPORTED_PROTOCOL_VERSION,
                               "its version is not in accept_protocol_versions");
     struct span sent = connect->client_id;
-    struct refusal refusal = judge_client_id(session, connect, is_changed);
+    struct refusal refusal = judge_certificate(session);
+    if (refusal.reason == 0)
+        refusal = judge_client_id(session, connect, is_changed);
     if (refusal.reason != 0)
         return refusal;
     bool is_named = conf_listener_user_source(listener).kind != CONF_SOURCE_NONE && !is_uncertified(session);
@@ -314,12 +337,6 @@ static struct refusal take_mount_point(struct session *session, struct mqtt_conn
     }
     *is_changed = true;
     return ADMITTED;
-}
-
-/* Borrowed from the engine, which lives as long as the device's link can bring anything to judge. */
-static const struct facts *device_facts(const struct session *session) {
-    const struct engine *engine = session->device->engine;
-    return engine == NULL ? session_announced_facts(session) : engine_peer_facts(engine);
 }
 
 bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,

@@ -196,6 +196,56 @@ def test_optional_is_asked_for(start, port):
     assert b"Identity CA" in done.stdout and done.returncode == 0
 
 
+# ---- allow lists ----
+
+def key_digest(crt):
+    public = openssl("x509", "-in", crt, "-noout", "-pubkey")
+    return hashlib.sha256(openssl("pkey", "-pubin", "-outform", "der", stdin=public)).hexdigest()
+
+
+@pytest.mark.parametrize("good,bad", [
+    ("allow_issuer CN=Identity CA", "allow_issuer CN=Identity"), ("allow_ou plan*", "allow_ou plan"),
+    ("allow_san *.example", "allow_san *.example.org"), ("allow_san urn:*", "allow_san pump"), ("allow_san 192.0.2.*", "allow_san 192.0.3.*"),
+    ("allow_san pump@firm.example", "allow_san firm.example"), ("allow_spki KEY", "allow_spki " + "00" * 32)],
+    ids=lambda line: line.split(" ")[0] + "-" + line.split(" ")[1][:6])
+def test_allow_lists(start, backend, pump, good, bad):
+    good = good.replace("KEY", key_digest(pump["pair"][0]))
+    make = start("%s\n%s\n" % (bad, good))
+    for version in VERSIONS:
+        make(version).connect()
+    text = make.gate.path.read_text()
+    make.gate.reload(text.replace(good + "\n", ""))
+    for version in VERSIONS:
+        refused(make(version), version, 0x87, bad.split(" ")[0])
+    assert backend.count() == 3
+    line = text.split("\n").index(bad) + 1
+    make.gate.wait_log(r"127\.0\.0\.1.* is gone: the CONNECT was refused: .*%s \(.*drawbridge\.conf:%d\)" % (bad.split(" ")[0], line), count=3)
+    for configuration, status in ((text, 0), (text.replace(good + "\n", ""), 1)):
+        make.gate.write(configuration)
+        done = gates.run("-c", make.gate.path, "explain", "--cert", pump["pair"][0], "--clientid", "x", "connect")
+        assert done.returncode == status and (status == 0 or "drawbridge.conf:%d" % line in done.stdout), done.stdout
+
+
+def test_allow_lists_of_each_kind(start, pump):
+    """One line of each kind must match."""
+    make = start("allow_ou plant\nallow_san *.org\n")
+    refused(make(5), 5, 0x87, "allow_san")
+    refused(make(5, pump["bare"]), 5, 0x87, "allow_ou")
+
+
+def test_bad_pin(start, gate_of):
+    make = start("allow_ou plant\n")
+    said = make.gate.reload(make.gate.path.read_text().replace("allow_ou plant", "allow_spki 1234"))
+    assert "no SHA-256 of a key" in said and "refused" in said
+    make().connect()
+
+
+def test_allow_lists_and_optional(start):
+    make = start("allow_ou nobody\n", require="optional")
+    make(5, pair=None).connect()
+    refused(make(5), 5, 0x87, "allow_ou")
+
+
 # ---- one session per certificate ----
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -87,11 +87,30 @@ static void sources_need_certificates(void **state) {
     expect_one(TLS "clientid_from cn\n", WARNING, ":6: clientid_from: no device is asked");
     expect_one(TLS "one_session_per_certificate true\n", ERROR,
                ":6: one_session_per_certificate needs certificates");
+    static const char *const narrowing[] = {"allow_issuer", "allow_ou", "allow_san", "allow_spki"};
+    for (size_t i = 0; i < 4; i++) {
+        char lines[200], words[80];
+        snprintf(words, sizeof words, ":4: %s needs TLS", narrowing[i]);
+        snprintf(lines, sizeof lines, OPEN "%s x\n", narrowing[i]);
+        expect_one(lines, ERROR, words);
+        snprintf(words, sizeof words, ":6: %s needs certificates", narrowing[i]);
+        snprintf(lines, sizeof lines, TLS "%s x\n", narrowing[i]);
+        expect_one(lines, ERROR, words);
+    }
+    expect_one(OPEN "crl_check chain\n", ERROR, ":4: crl_check needs TLS");
+    expect_one(MUTUAL "crl_check chain\n", ERROR, ":8: crl_check chain needs the lists");
+    expect_one(MUTUAL "crlfile c\ncrlfile c\n", WARNING, ":9: crlfile says the same as the line etc/test.conf:8");
     expect_one(OPEN "require_certificate optional\n", ERROR, ":4: require_certificate needs TLS");
     expect_one(TLS "require_certificate optional\n", ERROR, ":6: require_certificate needs the authority");
     expect_one(TLS "require_certificate maybe\n", ERROR, ":6: require_certificate is 'maybe'");
     struct outcome outcome =
-        expect_clean(TLS "cafile a\nrequire_certificate optional\nusername_from cn\ncrlfile c\n");
+        expect_clean(TLS "cafile a\nrequire_certificate optional\nusername_from cn\ncrlfile c\ncrlfile d\n"
+                         "crl_check chain\nallow_ou a\nallow_ou b*\n");
+    const struct conf_listener *listener = &outcome.conf->listeners[0];
+    assert_string_equal(listener->crlfile->text, "etc/c"); /* beside the configuration */
+    assert_string_equal(listener->crlfile->next->text, "etc/d");
+    assert_string_equal(listener->allow_ou->next->text, "b*");
+    assert_int_equal(listener->allow_ou->next->origin.line, 13);
     assert_int_equal(outcome.conf->listeners[0].require_certificate, CONF_CERTIFICATE_OPTIONAL);
     outcome_clear(&outcome);
 }

@@ -599,12 +599,14 @@ static void every_row_is_read(void **state) {
         char lines[300];
         bool is_backend = row->option == CONF_backend;
         bool takes_tls = strstr("cafile capath crlfile certfile", row->keyword) != NULL ||
-                         row->type == CONF_TYPE_SOURCE;
+                         row->type == CONF_TYPE_SOURCE || row->type == CONF_TYPE_TEXTS;
         snprintf(lines, sizeof lines, "%slistener 8\nallow_anonymous 1\n%s%s%s %s\n",
                  is_backend ? "" : "backend h\n", companions_of(row->keyword), takes_tls ? "keyfile k\n" : "",
                  row->keyword, value);
         if (row->option == CONF_keyfile || (takes_tls && row->option != CONF_certfile))
             strcat(lines, "certfile c\n");
+        if (row->type == CONF_TYPE_TEXTS)
+            strcat(lines, "cafile a\nrequire_certificate true\n");
         struct outcome outcome = expect_good(lines);
         assert_int_equal(outcome_count(&outcome, ERROR, ""), 0);
         if (row->type != CONF_TYPE_STRUCTURE) {
