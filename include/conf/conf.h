@@ -28,9 +28,9 @@
 #define CONF_FIELD_RATE(field)     struct rate field; /* all zero: no limit */
 #define CONF_FIELD_NETWORKS(field) const struct conf_networks *field; /* NULL: not set */
 #define CONF_FIELD_BAN(field)      struct conf_ban field;             /* all zero: never */
-#define CONF_FIELD_TEXTS(field)    struct conf_pattern *field; /* the first; NULL: none */
+#define CONF_FIELD_TEXTS(field)    struct conf_pattern *field;        /* the first; NULL: none */
 #define CONF_FIELD_PATHS(field)    struct conf_pattern *field; /* the first; NULL: none; ready to open */
-#define CONF_FIELD_SOURCE(field)   struct conf_source field;           /* kind NONE: not set */
+#define CONF_FIELD_SOURCE(field)   struct conf_source field;   /* kind NONE: not set */
 #define CONF_FIELD_STRUCTURE(field)
 
 /* Which struct an option's field is in, per scope of options.def. */
@@ -194,13 +194,14 @@ void conf_destroy(struct conf *conf);
 
 /* True when the listener speaks TLS. */
 static inline bool conf_listener_is_tls(const struct conf_listener *listener) {
-    return listener->certfile != NULL;
+    return listener->certfile != NULL || listener->psk_hint != NULL;
 }
 
 /* What the username is taken from, in whatever keyword it was said; kind NONE: it is the device's own. */
 static inline struct conf_source conf_listener_user_source(const struct conf_listener *listener) {
     if (listener->use_identity_as_username)
-        return (struct conf_source){CONF_SOURCE_CN, 1};
+        return (struct conf_source){listener->psk_hint != NULL ? CONF_SOURCE_PSK_IDENTITY : CONF_SOURCE_CN,
+                                    1};
     if (listener->use_subject_as_username)
         return (struct conf_source){CONF_SOURCE_SUBJECT, 1};
     return listener->username_from;

@@ -13,6 +13,7 @@ struct tls_settings {
     const char *file;
     unsigned line;
     const char *certfile, *keyfile;
+    const char *psk_file, *psk_hint; /* instead of both */
     const char *cafile, *capath;
     const struct conf_pattern *crlfiles;
     bool crl_checks_chain;        /* not the device's own certificate alone */

@@ -105,13 +105,15 @@ bool engine_is_resumed(const struct engine *engine);
 
 bool engine_peer_has_certificate(const struct engine *engine);
 /* A name of the verified certificate, borrowed as long as the engine lives. Empty when there is no verified
- * certificate, or the name is missing, holds a NUL or is not UTF-8 (class of CVE-2009-2408). The subject is in
- * RFC 2253 order, as mosquitto's use_subject_as_username; the serial number in upper case, the fingerprint
+ * certificate, or the name is missing, holds a NUL or is not UTF-8 (class of CVE-2009-2408). The subject is
+ * in RFC 2253 order, as mosquitto's use_subject_as_username; the serial number in upper case, the fingerprint
  * (SHA-256) in lower case hexadecimal digits. */
 struct span engine_peer_name(const struct engine *engine, struct conf_source source);
 /* Is the device's certificate (with crl_check chain: or a CA above it) revoked by the lists of `now`, a later
  * context of the same listener, though it was not when the device came in? */
 bool engine_is_revoked(const struct engine *engine, const struct tls_context *now);
+/* Is the pre-shared key that the device came in with another one or gone in `now`? */
+bool engine_is_psk_gone(const struct engine *engine, const struct tls_context *now);
 /* What rules may speak of, borrowed as long as the engine lives; NULL without a verified certificate. At most
  * PEER_NAMES_MAX SANs and as many OUs are kept, the first ones. */
 #define PEER_NAMES_MAX 16
@@ -122,5 +124,7 @@ const struct facts *engine_peer_facts(const struct engine *engine);
  * text.
  */
 const char *engine_pretend(struct engine *engine, struct span pem);
+/* The same for a pre-shared key. */
+const char *engine_pretend_psk(struct engine *engine, struct span identity);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "crypto/context.h"
 #include "crypto/engine.h"
+#include "policy/psk.h"
 
 #define SHA256_SIZE 32
 
@@ -14,12 +15,14 @@ struct tls_context {
     int64_t expires_s;
     bool asks_certificate, certificate_is_optional;
     bool ignores_client_dates;
-    bool is_client;      /* of tls_context_load_client */
-    char *sni;           /* of a client; NULL: none is sent; owned */
-    STACK_OF(X509_CRL) * lists; /* NULL: none */
-    bool checks_chain;          /* for revocation, not the device's own certificate alone */
+    bool is_client;                    /* of tls_context_load_client */
+    char *sni;                         /* of a client; NULL: none is sent; owned */
+    STACK_OF(X509_CRL) * lists;        /* NULL: none */
+    bool checks_chain;                 /* for revocation, not the device's own certificate alone */
     uint8_t lists_digest[SHA256_SIZE]; /* of the lists and how they are asked */
-    unsigned references; /* atomic */
+    struct arena *psk_arena;           /* of the keys; NULL: certificates */
+    const struct psk_keys *psk_keys;   /* NULL: certificates */
+    unsigned references;               /* atomic */
 };
 
 /* Bytes that OpenSSL may add to one record, of every cipher it has. */
@@ -52,9 +55,11 @@ struct engine {
     struct span in;         /* ciphertext that was fed and not yet taken */
     struct engine_out *out; /* of the call in progress, else NULL */
     struct identity *identity;
-    uint8_t state;        /* enum engine_state */
-    uint8_t trouble;      /* enum tls_trouble */
-    uint8_t dial_trouble; /* enum dial_trouble, of a client */
+    const struct psk *psk; /* that the device has named; kept by the context */
+    bool is_psk_unknown;   /* it has named one that does not exist */
+    uint8_t state;         /* enum engine_state */
+    uint8_t trouble;       /* enum tls_trouble */
+    uint8_t dial_trouble;  /* enum dial_trouble, of a client */
     bool was_open;
     bool is_tls; /* the first bytes were looked at */
     uint8_t first[HELLO_LOOK_SIZE];
@@ -78,6 +83,9 @@ bool revocation_prepare(struct tls_context *context, STACK_OF(X509_CRL) * lists,
 /* The CAs above a certificate of a resumed session, which came without them: of the context's own. NULL when
  * they do not suffice; sk_X509_pop_free. */
 STACK_OF(X509) * revocation_chain(const struct tls_context *context, X509 *certificate);
+
+/* psk: with pre-shared keys, what a failed handshake really means. */
+enum tls_trouble psk_trouble(const struct engine *engine, enum tls_trouble trouble);
 
 /* pretend: verifies as OpenSSL does with a client's chain. NULL when it is good, else a static text. */
 const char *peer_verify(SSL_CTX *ssl_ctx, X509 *certificate, STACK_OF(X509) * chain);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "crypto/context.h"
+#include "policy/psk.h"
 
 /* One call of tls_context_load. The stacks and the key are its own. */
 struct loading {
@@ -18,6 +19,8 @@ struct loading {
     STACK_OF(X509) * authorities; /* of cafile and capath */
     STACK_OF(X509_CRL) * lists;
     const char **list_paths; /* of each list */
+    struct arena *psk_arena; /* until the context has it */
+    struct psk_keys *psk_keys;
 };
 
 /* Adds a finding where the listener stands. */
@@ -64,6 +67,9 @@ void own_check(struct loading *loading);
 
 /* Modes and options that no setting changes. */
 void context_set_fixed(SSL_CTX *ssl_ctx);
+/* psk: psk_file and psk_hint. */
+void psk_load(struct loading *loading);
+bool psk_set(struct loading *loading, struct tls_context *context);
 
 /* trust: cafile, capath, crlfile. */
 void trust_load(struct loading *loading);

@@ -9,8 +9,8 @@
 
 struct certificate_rules; /* immutable; kept by its arena */
 
-/* The listener's lines, which must live as long. A pin that is none is an error finding. NULL when there is no
- * line, or after a finding. */
+/* The listener's lines, which must live as long. A pin that is none is an error finding. NULL when there is
+ * no line, or after a finding. */
 const struct certificate_rules *certificate_rules_compile(struct arena *arena,
                                                           const struct conf_listener *listener,
                                                           struct findings *findings);

@@ -1,6 +1,6 @@
 /* holds: one session per certificate, among all workers. A session that comes in with a certificate takes the
- * hold of it; who had it hears so on its own worker. One mutex, taken at the CONNECT and at the end of sessions
- * that have a hold, never for a packet.
+ * hold of it; who had it hears so on its own worker. One mutex, taken at the CONNECT and at the end of
+ * sessions that have a hold, never for a packet.
  *
  *   A: --take--> holds it ............ | lost --(called, on A's own thread) first_lost--> its session ends
  *   B: ..................... --take----|--> holds it
@@ -32,8 +32,8 @@ struct hold *holds_take(struct holds *holds, struct span name, struct holder *ho
 /* Gives it back, be it lost or not. NULL is allowed. */
 void holds_give_back(struct holds *holds, struct hold *hold);
 
-/* The owner of one of this holder's holds that were lost, each told once; NULL when there is none any more. On
- * the holder's thread. */
+/* The owner of one of this holder's holds that were lost, each told once; NULL when there is none any more.
+ * On the holder's thread. */
 void *holds_next_lost(struct holds *holds, struct holder *holder);
 
 #endif

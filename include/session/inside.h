@@ -96,7 +96,7 @@ bool session_rebind(struct session *session);
 bool session_take_terms(struct session *session);
 
 /* recheck.c: may it stay under the generation in force? */
-bool session_is_revoked(const struct session *session);
+enum session_end session_judge_device(const struct session *session); /* NONE: it may */
 bool session_is_known(const struct session *session, const struct terms *terms);
 
 /* guest.c: the session in the host's lobby. */

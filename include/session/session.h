@@ -101,8 +101,8 @@ void session_end(struct session *session, enum session_end end);
 /* A new generation is in force: sessions whose reading waits for a rate look at their new one soon. */
 void session_wake_delayed(struct session_host *host);
 
-/* A new generation is in force: ends the sessions whose certificate its lists revoke or whose user it does not
- * know any more, be they idle or not. */
+/* A new generation is in force: ends the sessions whose certificate its lists revoke or whose user it does
+ * not know any more, be they idle or not. */
 void session_recheck_all(struct session_host *host);
 
 /* The host's holder was called: ends the sessions whose certificate has come in anew. */

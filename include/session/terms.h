@@ -19,9 +19,9 @@ struct backend_identity {
 
 struct terms {
     const struct conf_listener *listener;
-    const struct acl *acl;           /* NULL: no acl_file */
-    const struct accounts *accounts; /* NULL: no password_file, the broker decides */
-    struct tls_context *tls;         /* NULL: a plain listener */
+    const struct acl *acl;                        /* NULL: no acl_file */
+    const struct accounts *accounts;              /* NULL: no password_file, the broker decides */
+    struct tls_context *tls;                      /* NULL: a plain listener */
     const struct certificate_rules *certificates; /* NULL: all that were verified are allowed */
     struct inspect_limits limits;
     struct backend_identity identity;

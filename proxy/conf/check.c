@@ -144,6 +144,15 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                   has_certificate ? "keyfile" : "certfile");
         return;
     }
+    if (listener->psk_hint != NULL && (listener->certfile != NULL || listener->psk_file == NULL)) {
+        AT_OPTION(
+            findings, FINDING_ERROR, listener, CONF_psk_hint,
+            listener->certfile != NULL
+                ? "psk_hint and certfile exclude each other: a listener speaks TLS with pre-shared keys or "
+                  "with certificates; make two listeners"
+                : "psk_hint needs psk_file, the keys of the devices");
+        return;
+    }
     if (listener->certfile != NULL)
         return;
     bool is_told_of_tls =
@@ -160,8 +169,12 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
     for (size_t i = 0; i < sizeof needing / sizeof needing[0]; i++)
         if (needing[i].is_used)
             AT_OPTION(findings, FINDING_ERROR, listener, needing[i].option,
-                      "%s needs TLS; add certfile and keyfile to this listener",
+                      listener->psk_hint != NULL ? "%s is about certificates, and this listener has psk_hint "
+                                                   "instead; remove one of the two"
+                                                 : "%s needs TLS; add certfile and keyfile to this listener",
                       conf_row_of(needing[i].option)->keyword);
+    if (listener->psk_hint != NULL)
+        return;
     static const enum conf_option idle[] = {CONF_disable_client_cert_date_checks, CONF_tls_version,
                                             CONF_ciphers, CONF_ciphers_tls13};
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
@@ -219,6 +232,18 @@ static void check_coming(const struct conf_listener *listener, struct findings *
         AT_OPTION(findings, FINDING_ERROR, listener, CONF_tls_keyform,
                   "tls_keyform engine is not supported yet (keys kept in an engine are still to come); use a "
                   "PEM file");
+}
+
+static void check_psk_file(const struct conf *conf, struct findings *findings) {
+    bool is_used = false;
+    for (size_t i = 0; i < conf->listener_count; i++)
+        is_used |= conf->listeners[i].psk_file != NULL && conf->listeners[i].psk_hint != NULL;
+    for (size_t i = 0; i < conf->listener_count && !is_used; i++)
+        if (conf->listeners[i].psk_file != NULL) {
+            AT_OPTION(findings, FINDING_WARNING, &conf->listeners[i], CONF_psk_file,
+                      "psk_file has no effect, for no listener that it is for has a psk_hint");
+            return;
+        }
 }
 
 /* A value that was set for all listeners is looked at once, not at each of them. */
@@ -352,6 +377,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     check_backend_prefix(&conf->shared, findings);
     for (size_t i = 0; i < conf->listener_count; i++)
         check_listener(conf, &conf->listeners[i], findings);
+    check_psk_file(conf, findings);
     check_rates(conf, findings);
     check_places(conf, findings);
     check_metrics(conf, findings);

@@ -12,6 +12,7 @@
 struct use {
     enum conf_option option;
     bool is_used;
+    uint32_t source; /* enum conf_source_kind; NONE: no name is taken */
     bool would_open; /* without certificates everybody comes in, not nobody */
 };
 
@@ -47,16 +48,19 @@ static bool is_told(const struct conf_listener *listener, enum conf_option optio
 
 /* Without certificates nobody has such a name, and every device is refused. */
 static void check_sources(const struct conf_listener *listener, struct findings *findings) {
+    uint32_t identity = listener->psk_hint != NULL ? CONF_SOURCE_PSK_IDENTITY : CONF_SOURCE_CN;
     const struct use uses[] = {
-        {CONF_use_identity_as_username, listener->use_identity_as_username, false},
-        {CONF_use_subject_as_username, listener->use_subject_as_username, false},
-        {CONF_username_from, listener->username_from.kind != CONF_SOURCE_NONE, false},
-        {CONF_clientid_from, listener->clientid_from.kind != CONF_SOURCE_NONE, false},
-        {CONF_one_session_per_certificate, listener->one_session_per_certificate, true},
-        {CONF_allow_issuer, listener->allow_issuer != NULL, true},
-        {CONF_allow_ou, listener->allow_ou != NULL, true},
-        {CONF_allow_san, listener->allow_san != NULL, true},
-        {CONF_allow_spki, listener->allow_spki != NULL, true},
+        {CONF_use_identity_as_username, listener->use_identity_as_username, identity, false},
+        {CONF_use_subject_as_username, listener->use_subject_as_username, CONF_SOURCE_SUBJECT, false},
+        {CONF_username_from, listener->username_from.kind != CONF_SOURCE_NONE, listener->username_from.kind,
+         false},
+        {CONF_clientid_from, listener->clientid_from.kind != CONF_SOURCE_NONE, listener->clientid_from.kind,
+         false},
+        {CONF_one_session_per_certificate, listener->one_session_per_certificate, CONF_SOURCE_NONE, true},
+        {CONF_allow_issuer, listener->allow_issuer != NULL, CONF_SOURCE_NONE, true},
+        {CONF_allow_ou, listener->allow_ou != NULL, CONF_SOURCE_NONE, true},
+        {CONF_allow_san, listener->allow_san != NULL, CONF_SOURCE_NONE, true},
+        {CONF_allow_spki, listener->allow_spki != NULL, CONF_SOURCE_NONE, true},
     };
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++) {
         const char *keyword = conf_row_of(uses[i].option)->keyword;
@@ -67,8 +71,17 @@ static void check_sources(const struct conf_listener *listener, struct findings 
         if (!conf_listener_is_tls(listener))
             SAY(findings, FINDING_ERROR, listener, uses[i].option,
                 "%s needs TLS; add certfile and keyfile to this listener", keyword);
-        else if (listener->require_certificate == CONF_CERTIFICATE_NONE &&
-                 uses[i].would_open)
+        else if (listener->psk_hint != NULL && uses[i].source != CONF_SOURCE_PSK_IDENTITY)
+            SAY(findings, FINDING_ERROR, listener, uses[i].option,
+                "%s wants certificates, and this listener has psk_hint instead%s", keyword,
+                uses[i].source == CONF_SOURCE_NONE ? "; remove the line" : "; write psk_identity");
+        else if (listener->psk_hint == NULL && uses[i].source == CONF_SOURCE_PSK_IDENTITY)
+            SAY(findings, FINDING_ERROR, listener, uses[i].option,
+                "%s psk_identity needs pre-shared keys; add psk_hint in place of certfile and keyfile",
+                keyword);
+        else if (listener->psk_hint != NULL)
+            continue; /* it has the identity */
+        else if (listener->require_certificate == CONF_CERTIFICATE_NONE && uses[i].would_open)
             SAY(findings, FINDING_ERROR, listener, uses[i].option,
                 "%s needs certificates; add require_certificate true", keyword);
         else if (listener->require_certificate == CONF_CERTIFICATE_NONE)
@@ -81,6 +94,8 @@ static void check_sources(const struct conf_listener *listener, struct findings 
 
 void conf_check_identity(const struct conf_listener *listener, struct findings *findings) {
     check_twice(listener, findings);
-    if ((listener->certfile == NULL) == (listener->keyfile == NULL)) /* else that is enough to say */
+    bool is_whole = (listener->certfile == NULL) == (listener->keyfile == NULL) &&
+                    (listener->psk_hint == NULL || listener->certfile == NULL);
+    if (is_whole) /* else that is enough to say */
         check_sources(listener, findings);
 }

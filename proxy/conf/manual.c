@@ -183,7 +183,9 @@ static const char *const program_page[] = {
     ".TP\n\\fBconnect\\fR [\\fITOPIC\\fR]\nMay it connect? With a topic: may it leave a will there?",
     ".TP\n\\fB\\-\\-user\\fR \\fIUSER\\fR, \\fB\\-\\-clientid\\fR \\fIID\\fR, \\fB\\-\\-cert\\fR "
     "\\fIFILE\\fR\nWho it is. The "
-    "certificate, in PEM, is verified as in a handshake.",
+    "certificate, in PEM, is verified as in a handshake.\n"
+    ".TP\n\\fB\\-\\-psk\\-identity\\fR \\fIID\\fR\nThe identity of the device's pre\\-shared key, whose key "
+    "is taken as right.",
     ".TP\n\\fB\\-\\-qos\\fR \\fI0|1|2\\fR, \\fB\\-\\-retain\\fR, \\fB\\-\\-mqtt\\fR \\fI3|4|5\\fR\nOf the "
     "packet; the version is the "
     "newest that the listener accepts.",

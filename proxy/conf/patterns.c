@@ -18,14 +18,15 @@ static void warn_of_idle(const struct value_place *place, const char *keyword,
                      keyword, above->origin.file, above->origin.line);
 }
 
-static bool add(const struct value_place *place, const char *text, bool is_allowed, struct conf_pattern **end) {
+static bool add(const struct value_place *place, const char *text, bool is_allowed,
+                struct conf_pattern **end) {
     struct conf_pattern *pattern = arena_alloc(place->arena, sizeof *pattern);
     if (pattern == NULL) {
         value_out_of_memory(place);
         return false;
     }
-    *pattern = (struct conf_pattern){
-        .origin = {place->file, place->line}, .text = text, .is_allowed = is_allowed};
+    *pattern =
+        (struct conf_pattern){.origin = {place->file, place->line}, .text = text, .is_allowed = is_allowed};
     *end = pattern;
     return true;
 }

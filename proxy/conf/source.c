@@ -66,7 +66,8 @@ bool source_read(const struct value_place *place, const struct conf_row *row, co
         return false;
     }
     if (colon != NULL && (!words[source.kind].may_count || !read_number(number, &source.number))) {
-        REFUSE(place, "%s is '%s', but only san_dns, san_uri, san_email and san_ip take a number, from :1 to :%d",
+        REFUSE(place,
+               "%s is '%s', but only san_dns, san_uri, san_email and san_ip take a number, from :1 to :%d",
                keyword, room, NUMBER_MAX);
         return false;
     }

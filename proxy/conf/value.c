@@ -121,8 +121,7 @@ static bool read_duration(const struct value_place *place, const struct conf_row
 
 /* What can be true or false can be 1 or 0, as with BOOL. */
 static bool is_choice(struct span token, struct span choice) {
-    return span_is_equal(token, choice) ||
-           (span_is_text(token, "1") && span_is_text(choice, "true")) ||
+    return span_is_equal(token, choice) || (span_is_text(token, "1") && span_is_text(choice, "true")) ||
            (span_is_text(token, "0") && span_is_text(choice, "false"));
 }
 

@@ -22,7 +22,7 @@ enum { STATUS_ALLOWED, STATUS_REFUSED, STATUS_WRONG };
 
 struct question {
     struct rehearsal rehearsal;
-    const char *certificate, *address;
+    const char *certificate, *address, *psk_identity;
     int32_t port;    /* of the listener; -1: not said */
     int32_t version; /* 0: not said */
 };
@@ -33,7 +33,8 @@ __attribute__((format(printf, 1, 2))) static void complain(const char *format, .
     fputs("drawbridge explain: ", stderr);
     vfprintf(stderr, format, list);
     va_end(list);
-    fputs("\nUsage: drawbridge [-c FILE] explain [--user USER] [--clientid ID] [--cert FILE]\n"
+    fputs("\nUsage: drawbridge [-c FILE] explain [--user USER] [--clientid ID] [--cert FILE] [--psk-identity "
+          "ID]\n"
           "           publish|subscribe|deliver TOPIC | connect [TOPIC OF THE WILL]\n"
           "           (a topic of - reads topics from standard input, one per line)\n"
           "           [--qos 0|1|2] [--retain] [--listener PORT] [--address ADDRESS] [--mqtt 3|4|5]\n",
@@ -71,6 +72,8 @@ static bool read_option(struct question *question, const char *name, const char 
         is_good = text.size <= UINT16_MAX;
     } else if (strcmp(name, "--cert") == 0) {
         question->certificate = value;
+    } else if (strcmp(name, "--psk-identity") == 0) {
+        question->psk_identity = value;
     } else if (strcmp(name, "--address") == 0) {
         is_good = address_read(&rehearsal->address, value, 0);
     } else if (strcmp(name, "--qos") == 0) {
@@ -185,10 +188,29 @@ static uint8_t *read_certificate(const char *path, size_t *size) {
     return bytes;
 }
 
+/* The same with a pre-shared key. */
+static bool put_on_key(struct question *question, const struct terms *terms, int *status) {
+    struct engine *engine = question->rehearsal.engine = engine_accept(terms->tls);
+    *status = STATUS_WRONG;
+    if (engine == NULL)
+        complain("memory is out");
+    const char *identity = question->psk_identity;
+    const char *trouble = engine == NULL     ? ""
+                          : identity == NULL ? "it has no identity (--psk-identity)"
+                                             : engine_pretend_psk(engine, span_of_text(identity));
+    if (engine != NULL && trouble != NULL) {
+        printf("refuse: the device is refused by the TLS handshake: %s\n", trouble);
+        *status = STATUS_REFUSED;
+    }
+    return trouble == NULL;
+}
+
 /* The TLS side of the device. False: *status says how it ends here. */
 static bool put_on_certificate(struct question *question, const struct terms *terms, int *status) {
     const struct conf_listener *listener = terms->listener;
     const char *path = question->certificate;
+    if (listener->psk_hint != NULL)
+        return put_on_key(question, terms, status);
     *status = STATUS_WRONG;
     if (terms->tls == NULL && listener->require_certificate == CONF_CERTIFICATE_REQUIRED && path == NULL) {
         struct conf_origin origin = conf_listener_origin(listener, CONF_require_certificate);

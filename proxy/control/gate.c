@@ -358,8 +358,7 @@ static bool start(struct gate *gate) {
     gate->crowd.lobby = lobby_create();
     gate->crowd.holds = holds_create();
     if (gate->crowd.of_listener == NULL || gate->crowd.meters == NULL || gate->crowd.lobby == NULL ||
-        gate->crowd.holds == NULL ||
-        loop_init(gate->loop, gate) < 0) {
+        gate->crowd.holds == NULL || loop_init(gate->loop, gate) < 0) {
         log_error("The main loop cannot be made.");
         return false;
     }

@@ -112,6 +112,8 @@ static void load_tls(struct terms *terms, struct findings *findings) {
         .line = listener->line,
         .certfile = listener->certfile,
         .keyfile = listener->keyfile,
+        .psk_file = listener->psk_hint == NULL ? NULL : listener->psk_file,
+        .psk_hint = listener->psk_hint,
         .cafile = listener->cafile,
         .capath = listener->capath,
         .crlfiles = listener->crlfile,

@@ -136,7 +136,7 @@ static void write_program(const struct gate *gate, FILE *out) {
     for (size_t i = 0; i < gate->generation->terms_count; i++) {
         const struct terms *terms = &gate->generation->terms[i];
         char name[256];
-        if (terms->tls == NULL)
+        if (terms->tls == NULL || terms->listener->certfile == NULL)
             continue;
         conf_listener_name(terms->listener, name, sizeof name);
         fprintf(out, "drawbridge_certificate_expires_seconds{listener=\"%s\"} %lld\n", name,

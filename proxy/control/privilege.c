@@ -75,6 +75,8 @@ void privilege_warn(const struct generation *generation) {
         warn_of(listener->certfile, "certfile");
         warn_of(listener->keyfile, "keyfile");
         warn_of(listener->cafile, "cafile");
+        if (listener->psk_hint != NULL)
+            warn_of(listener->psk_file, "psk_file");
         for (const struct conf_pattern *one = listener->crlfile; one != NULL; one = one->next)
             warn_of(one->text, "crlfile");
         warn_of(listener->acl_file, "acl_file");

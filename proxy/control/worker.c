@@ -30,7 +30,8 @@ static int host_work(struct session_host *host, struct loop_job *job) {
 
 /* From any thread. */
 static void host_call(struct holder *holder) {
-    struct session_host *host = (struct session_host *)((char *)holder - offsetof(struct session_host, holder));
+    struct session_host *host =
+        (struct session_host *)((char *)holder - offsetof(struct session_host, holder));
     uv_async_send(&of_host(host)->call);
 }
 

@@ -14,6 +14,7 @@ void tls_context_drop(struct tls_context *context) {
     SSL_CTX_free(context->ssl_ctx);
     free(context->sni);
     sk_X509_CRL_pop_free(context->lists, X509_CRL_free);
+    arena_destroy(context->psk_arena);
     free(context);
 }
 

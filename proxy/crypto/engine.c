@@ -26,6 +26,7 @@ static struct engine *create(struct tls_context *context) {
         return NULL;
     }
     SSL_set_bio(engine->ssl, bio, bio);
+    SSL_set_app_data(engine->ssl, engine);
     engine->context = tls_context_keep(context);
     return engine;
 }
@@ -77,7 +78,7 @@ static void judge(struct engine *engine, int result) {
     default:
         if (engine->context->is_client)
             engine->dial_trouble = (uint8_t)dial_trouble_of(engine->ssl);
-        end(engine, ENGINE_BROKEN, trouble_of(engine->ssl));
+        end(engine, ENGINE_BROKEN, psk_trouble(engine, trouble_of(engine->ssl)));
     }
     if (engine->context->is_client && engine->dial_trouble == DIAL_TROUBLE_NONE)
         engine->dial_trouble = DIAL_TROUBLE_OTHER;
@@ -88,6 +89,10 @@ static void settle(struct engine *engine) {
     engine->state = ENGINE_OPEN;
     engine->was_open = true;
     const struct tls_context *context = engine->context;
+    if (context->psk_keys != NULL && engine->psk == NULL) { /* never seen; nobody else may come in */
+        end(engine, ENGINE_BROKEN, TLS_TROUBLE_PSK_MISSING);
+        return;
+    }
     if (!context->asks_certificate ||
         (context->certificate_is_optional && SSL_get0_peer_certificate(engine->ssl) == NULL))
         return;
@@ -239,5 +244,5 @@ const char *engine_cipher(const struct engine *engine) {
 }
 
 bool engine_is_resumed(const struct engine *engine) {
-    return SSL_session_reused(engine->ssl) == 1;
+    return engine->psk == NULL && SSL_session_reused(engine->ssl) == 1; /* TLS 1.3 calls both the same */
 }

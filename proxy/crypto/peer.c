@@ -152,9 +152,10 @@ static void place_sans(struct identity *identity, const struct gathered *gathere
 
 static struct identity *identity_of(const struct texts *texts, const struct gathered *gathered) {
     struct span serial = span_of_text(texts->serial);
-    size_t count = gathered->name_count + gathered->address_count + gathered->san_count + gathered->unit_count;
-    size_t size = texts->name.size + texts->subject.size + texts->issuer.size + serial.size + 4 +
-                  gathered->san_count;
+    size_t count =
+        gathered->name_count + gathered->address_count + gathered->san_count + gathered->unit_count;
+    size_t size =
+        texts->name.size + texts->subject.size + texts->issuer.size + serial.size + 4 + gathered->san_count;
     for (size_t i = 0; i < gathered->san_count; i++)
         size += gathered->sans[i].size + 1;
     for (size_t i = 0; i < gathered->unit_count; i++)
@@ -256,6 +257,8 @@ static struct span find_san(const struct identity *identity, struct conf_source 
 
 struct span engine_peer_name(const struct engine *engine, struct conf_source source) {
     const struct identity *identity = engine->identity;
+    if (source.kind == CONF_SOURCE_PSK_IDENTITY)
+        return engine->psk == NULL ? SPAN_NONE : engine->psk->identity;
     if (identity == NULL)
         return SPAN_NONE;
     switch ((enum conf_source_kind)source.kind) {

@@ -12,8 +12,8 @@ static bool digest_lists(const STACK_OF(X509_CRL) * lists, bool checks_chain, ui
     unsigned size = 0;
     const char how = checks_chain ? 'c' : 'l';
     EVP_MD_CTX *sum = EVP_MD_CTX_new();
-    bool is_good = sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
-                   EVP_DigestUpdate(sum, &how, 1) == 1;
+    bool is_good =
+        sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(sum, &how, 1) == 1;
     for (int i = 0; is_good && i < sk_X509_CRL_num(lists); i++)
         is_good = X509_CRL_digest(sk_X509_CRL_value(lists, i), EVP_sha256(), each, &size) == 1 &&
                   EVP_DigestUpdate(sum, each, size) == 1;

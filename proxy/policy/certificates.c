@@ -61,11 +61,12 @@ static bool read_pins(struct certificate_rules *rules, struct arena *arena, stru
         if (key_pin_read(span_of_text(line->text), rules->pins[rules->pin_count++].bytes))
             continue;
         is_good = false;
-        findings_add(findings, FINDING_ERROR, line->origin.file, line->origin.line,
-                     "allow_spki is '%s', which is no SHA-256 of a key in 64 hexadecimal digits or in base64; "
-                     "openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst "
-                     "-sha256 makes one",
-                     text_quote(quoted, sizeof quoted, span_of_text(line->text)));
+        findings_add(
+            findings, FINDING_ERROR, line->origin.file, line->origin.line,
+            "allow_spki is '%s', which is no SHA-256 of a key in 64 hexadecimal digits or in base64; "
+            "openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst "
+            "-sha256 makes one",
+            text_quote(quoted, sizeof quoted, span_of_text(line->text)));
     }
     return is_good;
 }

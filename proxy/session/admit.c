@@ -154,11 +154,11 @@ static struct refusal take_client_id(struct session *session, struct mqtt_connec
         return ADMITTED;
     }
     if (listener->clientid_must_match && !span_is_equal(sent, client_id)) {
-        struct refusal refusal =
-            refuse_counted(METRIC_clientid_mismatch_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
-                           is_from_certificate
-                               ? "its client id is not the one of its certificate, against clientid_must_match"
-                               : "its client id is not its username, against clientid_must_match");
+        struct refusal refusal = refuse_counted(
+            METRIC_clientid_mismatch_refused, MQTT_REASON_CLIENT_IDENTIFIER_NOT_VALID,
+            is_from_certificate
+                ? "its client id is not the one of its certificate, against clientid_must_match"
+                : "its client id is not its username, against clientid_must_match");
         refusal.origin = listener->origins[CONF_clientid_must_match];
         return refusal;
     }

@@ -90,7 +90,8 @@ bool session_take_hold(struct session *session) {
     const struct engine *engine = session->device->engine;
     const struct conf_source source = {CONF_SOURCE_FINGERPRINT, 1};
     struct span name = engine == NULL ? SPAN_NONE : engine_peer_name(engine, source);
-    if (host->holds == NULL || !session_terms(session)->listener->one_session_per_certificate || name.size == 0)
+    if (host->holds == NULL || !session_terms(session)->listener->one_session_per_certificate ||
+        name.size == 0)
         return true;
     session->hold = holds_take(host->holds, name, &host->holder, session);
     return session->hold != NULL;

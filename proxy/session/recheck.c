@@ -1,12 +1,16 @@
-/* recheck: sessions that may not stay under a new generation, looked for at once: a device whose certificate was
- * revoked would hold its connection open for days without saying a word. Everything else of a generation is
- * taken on at the next packet. */
+/* recheck: sessions that may not stay under a new generation, looked for at once: a device whose certificate
+ * was revoked would hold its connection open for days without saying a word. Everything else of a generation
+ * is taken on at the next packet. */
 #include "session/inside.h"
 
-bool session_is_revoked(const struct session *session) {
+enum session_end session_judge_device(const struct session *session) {
     const struct engine *engine = session->device->engine;
     const struct tls_context *now = session->host->generation->terms[session->listener_index].tls;
-    return engine != NULL && now != NULL && engine_is_revoked(engine, now);
+    if (engine == NULL || now == NULL)
+        return SESSION_END_NONE;
+    if (engine_is_revoked(engine, now))
+        return SESSION_END_CERTIFICATE_REVOKED;
+    return engine_is_psk_gone(engine, now) ? SESSION_END_PSK_GONE : SESSION_END_NONE;
 }
 
 bool session_is_known(const struct session *session, const struct terms *terms) {
@@ -22,8 +26,9 @@ void session_recheck_all(struct session_host *host) {
         next = session->next;
         if (session->state == SESSION_ENDING)
             continue;
-        if (session_is_revoked(session))
-            session_end(session, SESSION_END_CERTIFICATE_REVOKED);
+        enum session_end end = session_judge_device(session);
+        if (end != SESSION_END_NONE)
+            session_end(session, end);
         else if (!session_is_known(session, &host->generation->terms[session->listener_index]))
             session_end(session, SESSION_END_REVOKED);
     }

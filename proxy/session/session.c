@@ -474,8 +474,9 @@ static void on_device_open(struct link *link) {
         count(session, METRIC_handshakes, 1);
         count(session, METRIC_handshakes_resumed, engine_is_resumed(link->engine));
         log_debug("TLS handshake done: %s %s", engine_version(link->engine), engine_cipher(link->engine));
-        if (session_is_revoked(session)) { /* by a list that came during the handshake */
-            session_end(session, SESSION_END_CERTIFICATE_REVOKED);
+        enum session_end end = session_judge_device(session); /* by what came during the handshake */
+        if (end != SESSION_END_NONE) {
+            session_end(session, end);
             return;
         }
     }

@@ -54,8 +54,9 @@ static void sources_of_names(void **state) {
     assert_int_equal(listener->clientid_from.kind, CONF_SOURCE_SERIAL);
     assert_int_equal(conf_listener_user_source(listener).kind, CONF_SOURCE_SAN_DNS);
     outcome_clear(&outcome);
-    static const char *const wrong[] = {"cnn", "none", "", "san_dns:", "san_dns:0", "san_dns:17", "san_dns:01", "san_dns:1x",
-                                        "cn:1", "fingerprint:2", "CN", "san"};
+    static const char *const wrong[] = {
+        "cnn",        "none",       "",     "san_dns:",      "san_dns:0", "san_dns:17",
+        "san_dns:01", "san_dns:1x", "cn:1", "fingerprint:2", "CN",        "san"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         char lines[200];
         snprintf(lines, sizeof lines, MUTUAL "username_from %s\n", wrong[i]);
@@ -99,7 +100,8 @@ static void sources_need_certificates(void **state) {
     }
     expect_one(OPEN "crl_check chain\n", ERROR, ":4: crl_check needs TLS");
     expect_one(MUTUAL "crl_check chain\n", ERROR, ":8: crl_check chain needs the lists");
-    expect_one(MUTUAL "crlfile c\ncrlfile c\n", WARNING, ":9: crlfile says the same as the line etc/test.conf:8");
+    expect_one(MUTUAL "crlfile c\ncrlfile c\n", WARNING,
+               ":9: crlfile says the same as the line etc/test.conf:8");
     expect_one(OPEN "require_certificate optional\n", ERROR, ":4: require_certificate needs TLS");
     expect_one(TLS "require_certificate optional\n", ERROR, ":6: require_certificate needs the authority");
     expect_one(TLS "require_certificate maybe\n", ERROR, ":6: require_certificate is 'maybe'");
@@ -113,6 +115,29 @@ static void sources_need_certificates(void **state) {
     assert_int_equal(listener->allow_ou->next->origin.line, 13);
     assert_int_equal(outcome.conf->listeners[0].require_certificate, CONF_CERTIFICATE_OPTIONAL);
     outcome_clear(&outcome);
+}
+
+static void keys_or_certificates(void **state) {
+    (void)state;
+    struct outcome outcome = expect_clean(OPEN "psk_hint h\npsk_file p\nciphers PSK\ntls_version tlsv1.3\n"
+                                               "use_identity_as_username true\nclientid_from psk_identity\n");
+    const struct conf_listener *listener = &outcome.conf->listeners[0];
+    assert_true(conf_listener_is_tls(listener));
+    assert_int_equal(conf_listener_user_source(listener).kind, CONF_SOURCE_PSK_IDENTITY);
+    outcome_clear(&outcome);
+    expect_one(OPEN "psk_hint h\n", ERROR, ":4: psk_hint needs psk_file");
+    expect_one(OPEN "psk_file p\n", WARNING, ":4: psk_file has no effect");
+    expect_one(TLS "psk_file p\npsk_hint h\n", ERROR, ":7: psk_hint and certfile exclude each other");
+    expect_one(OPEN "psk_file p\npsk_hint h\nrequire_certificate true\n", ERROR,
+               ":6: require_certificate is about certificates");
+    expect_one(OPEN "psk_file p\npsk_hint h\ncrlfile c\n", ERROR, ":6: crlfile is about certificates");
+    expect_one(OPEN "psk_file p\npsk_hint h\nusername_from cn\n", ERROR,
+               ":6: username_from wants certificates");
+    expect_one(OPEN "psk_file p\npsk_hint h\nuse_subject_as_username true\n", ERROR,
+               ":6: use_subject_as_username wants certificates");
+    expect_one(OPEN "psk_file p\npsk_hint h\nallow_ou x\n", ERROR, ":6: allow_ou wants certificates");
+    expect_one(MUTUAL "username_from psk_identity\n", ERROR,
+               ":8: username_from psk_identity needs pre-shared");
 }
 
 static void tls_versions_are_checked(void **state) {
@@ -260,6 +285,7 @@ int main(void) {
         cmocka_unit_test(sources_of_names),
         cmocka_unit_test(sources_exclude_each_other),
         cmocka_unit_test(sources_need_certificates),
+        cmocka_unit_test(keys_or_certificates),
         cmocka_unit_test(tls_versions_are_checked),
         cmocka_unit_test(mount_points_are_checked),
         cmocka_unit_test(entry_is_looked_at),

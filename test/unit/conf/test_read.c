@@ -400,7 +400,7 @@ static void wrong_lines_are_named(void **state) {
         {"metrics_listener unix:/x", ERROR, ":4: "},
         /* rows of other kinds */
         {"dhparamfile x", WARNING, ":4: dhparamfile is ignored."},
-        {"psk_file p", ERROR, "psk_file is not supported yet (TLS with pre-shared keys"},
+        {"psk_file p", WARNING, "psk_file has no effect"},
         {"enable_proxy_protocol 2", ERROR, "needs proxy_protocol_from"},
         {"proxy_protocol_v2_require_tls true", ERROR, "needs enable_proxy_protocol 2"},
         {"protocol websockets", ERROR, ":4: protocol websockets is not supported yet"},
@@ -605,6 +605,8 @@ static void every_row_is_read(void **state) {
                  row->keyword, value);
         if (row->option == CONF_keyfile || (takes_tls && row->option != CONF_certfile))
             strcat(lines, "certfile c\n");
+        if (row->option == CONF_psk_hint)
+            strcat(lines, "psk_file p\n");
         if (row->type == CONF_TYPE_TEXTS)
             strcat(lines, "cafile a\nrequire_certificate true\n");
         struct outcome outcome = expect_good(lines);

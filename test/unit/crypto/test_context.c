@@ -274,7 +274,8 @@ static void damaged_files(void **state) {
     settings.keyfile = text_write("cut.key", text, size / 2);
     expect_error(&settings, "holds a damaged private key");
     settings = good();
-    settings.crlfiles = paths_of(text_write("cut.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", 52));
+    settings.crlfiles =
+        paths_of(text_write("cut.crl", "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", 52));
     expect_error(&settings, "cut.crl is damaged: list number 1");
 }
 

@@ -255,8 +255,9 @@ static void add_name(GENERAL_NAMES *names, struct span bytes) {
 static void odd_alternative_names(void **state) {
     (void)state;
     static const struct span texts[] = {
-        {(const uint8_t *)"good.one", 8}, {(const uint8_t *)"nul\0.evil", 9}, {(const uint8_t *)"\xff\xfe", 2},
-        {(const uint8_t *)"", 0},         {(const uint8_t *)"good.five", 9},
+        {(const uint8_t *)"good.one", 8},  {(const uint8_t *)"nul\0.evil", 9},
+        {(const uint8_t *)"\xff\xfe", 2},  {(const uint8_t *)"", 0},
+        {(const uint8_t *)"good.five", 9},
     };
     struct cert cert = cert_make((struct cert_wish){.name = "x", .by = &ca});
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
@@ -352,7 +353,8 @@ static void certificates_may_be_optional(void **state) {
         SSL_CTX *ssl_ctx = resuming_client();
         assert_false(is_resumed(context, ssl_ctx, versions[i], NULL));
         assert_true(is_resumed(context, ssl_ctx, versions[i], NULL));
-        pair = pair_of(strict, (struct client_wish){.version = versions[i], .ssl_ctx = ssl_ctx, .session = kept});
+        pair = pair_of(strict,
+                       (struct client_wish){.version = versions[i], .ssl_ctx = ssl_ctx, .session = kept});
         assert_false(pair_shake(&pair));
         pair_free(&pair);
         forget_session();

@@ -94,13 +94,15 @@ static void a_list_that_was_overtaken(void **state) {
 
 static struct conf_pattern chain_lists[2];
 
-/* A listener that knows the root alone, or the CA between too; `of_ca` and `of_middle` are what they revoke. */
-static struct tls_context *chained(bool checks_chain, bool knows_middle, const X509 *of_ca, const X509 *of_middle) {
+/* A listener that knows the root alone, or the CA between too; `of_ca` and `of_middle` are what they revoke.
+ */
+static struct tls_context *chained(bool checks_chain, bool knows_middle, const X509 *of_ca,
+                                   const X509 *of_middle) {
     struct tls_settings settings = settings_of(true);
     const X509 *both[] = {ca.x509, middle.x509};
     settings.cafile = certs_write("chain.crt", both, knows_middle ? 2 : 1);
-    chain_lists[0] = (struct conf_pattern){
-        .text = list_write("root.crl", &ca, of_ca, -60, 30 * CERT_DAY), .next = &chain_lists[1]};
+    chain_lists[0] = (struct conf_pattern){.text = list_write("root.crl", &ca, of_ca, -60, 30 * CERT_DAY),
+                                           .next = &chain_lists[1]};
     chain_lists[1] =
         (struct conf_pattern){.text = list_write("middle.crl", &middle, of_middle, -60, 30 * CERT_DAY)};
     settings.crlfiles = chain_lists;
@@ -108,7 +110,8 @@ static struct tls_context *chained(bool checks_chain, bool knows_middle, const X
     return load(&settings);
 }
 
-static void shake_with_middle(struct tls_context *context, int version, bool is_good, enum tls_trouble trouble) {
+static void shake_with_middle(struct tls_context *context, int version, bool is_good,
+                              enum tls_trouble trouble) {
     struct pair pair = pair_of(context, (struct client_wish){.version = version, .cert = &leaf});
     SSL_add1_chain_cert(pair.client, middle.x509);
     assert_int_equal(pair_shake(&pair), is_good);
@@ -149,8 +152,8 @@ static int on_ticket(SSL *ssl, SSL_SESSION *session) {
     return 1;
 }
 
-/* Comes in twice, the second time perhaps with a ticket, which brings the device's own certificate only; is the
- * second one revoked when the CA above it is? */
+/* Comes in twice, the second time perhaps with a ticket, which brings the device's own certificate only; is
+ * the second one revoked when the CA above it is? */
 static void resume_and_ask(struct tls_context *context, int version, bool may_resume,
                            const struct tls_context *later, bool is_revoked) {
     SSL_CTX *ssl_ctx = SSL_CTX_new(TLS_client_method());
@@ -158,10 +161,9 @@ static void resume_and_ask(struct tls_context *context, int version, bool may_re
     SSL_CTX_sess_set_new_cb(ssl_ctx, on_ticket);
     for (int turn = 0; turn < 2; turn++) {
         SSL_SESSION *session = turn == 0 ? NULL : SSL_SESSION_dup(ticket);
-        struct pair pair = enter(context, (struct client_wish){.version = version,
-                                                               .ssl_ctx = ssl_ctx,
-                                                               .cert = &leaf,
-                                                               .session = session});
+        struct pair pair = enter(
+            context,
+            (struct client_wish){.version = version, .ssl_ctx = ssl_ctx, .cert = &leaf, .session = session});
         talk(&pair);
         assert_int_equal(engine_is_resumed(pair.server), turn == 1 && may_resume);
         assert_false(engine_is_revoked(pair.server, context));
@@ -177,7 +179,8 @@ static void resume_and_ask(struct tls_context *context, int version, bool may_re
 
 static void a_ca_is_revoked_later(void **state) {
     (void)state;
-    struct tls_context *leaf_only = chained(false, true, NULL, NULL), *knows = chained(true, true, NULL, NULL),
+    struct tls_context *leaf_only = chained(false, true, NULL, NULL),
+                       *knows = chained(true, true, NULL, NULL),
                        *knows_not = chained(true, false, NULL, NULL);
     struct tls_context *later = chained(true, true, middle.x509, NULL),
                        *later_leaf = chained(false, true, middle.x509, NULL),

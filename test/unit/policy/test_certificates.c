@@ -10,11 +10,13 @@
 #include "policy/certificates.h"
 
 #define CONF                                                                                                 \
-    "backend h\nlistener 1\nallow_anonymous true\ncertfile c\nkeyfile k\ncafile a\nrequire_certificate true\n" /* 7 */
-#define TEXT(text) {(const uint8_t *)(text), sizeof(text) - 1}
-#define HEX        "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
-#define BASE64     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-#define OTHER      "ff0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
+    "backend h\nlistener 1\nallow_anonymous true\ncertfile c\nkeyfile k\ncafile a\nrequire_certificate "     \
+    "true\n" /* 7 */
+#define TEXT(text)                                                                                           \
+    { (const uint8_t *)(text), sizeof(text) - 1 }
+#define HEX    "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
+#define BASE64 "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define OTHER  "ff0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
 
 static uint8_t key[KEY_PIN_SIZE];
 static const struct span units[] = {TEXT("plant"), TEXT("hall 3")};
@@ -104,7 +106,12 @@ static void pins(void **state) {
         assert_true(key_pin_read(span_of_text(good[i]), pin));
         assert_memory_equal(pin, key, sizeof pin);
     }
-    const char *const bad[] = {"", "00", HEX "0", "g" HEX, "sha256//", "sha1//" BASE64,
+    const char *const bad[] = {"",
+                               "00",
+                               HEX "0",
+                               "g" HEX,
+                               "sha256//",
+                               "sha1//" BASE64,
                                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
                                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=",
                                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==",
