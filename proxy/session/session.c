@@ -166,6 +166,11 @@ void session_end_all(struct session_host *host, enum session_end end) {
 
 /* ---- deadlines ---- */
 
+static void count_handshake_failure(struct session *session, enum tls_trouble trouble) {
+    count(session, METRIC_handshakes_failed, 1);
+    tally_add(&session->host->tally->troubles[trouble], 1);
+}
+
 static uint64_t keep_alive_ms(const struct session *session) {
     return (uint64_t)session->inspector.keep_alive_s * 1500;
 }
@@ -191,7 +196,10 @@ static void on_silence(struct session *session, uint64_t now) {
 static void on_due(struct deadline *deadline, uint64_t now) {
     struct session *session = (struct session *)((char *)deadline - offsetof(struct session, deadline));
     switch (session->state) {
-    case SESSION_SHAKING: session_end(session, SESSION_END_HANDSHAKE_TIMEOUT); return;
+    case SESSION_SHAKING:
+        count_handshake_failure(session, TLS_TROUBLE_TIMEOUT);
+        session_end(session, SESSION_END_HANDSHAKE_TIMEOUT);
+        return;
     case SESSION_GREETING: session_end(session, SESSION_END_CONNECT_TIMEOUT); return;
     case SESSION_DIALING:
         count(session, METRIC_backend_dial_failures, 1);
@@ -493,8 +501,7 @@ static void on_device_end(struct link *link, int error) {
     struct session *session = link->owner;
     if (session->state == SESSION_SHAKING && link->engine != NULL) {
         enum tls_trouble trouble = engine_trouble(link->engine);
-        count(session, METRIC_handshakes_failed, 1);
-        tally_add(&session->host->tally->troubles[trouble], 1);
+        count_handshake_failure(session, trouble == TLS_TROUBLE_NONE ? TLS_TROUBLE_ABANDONED : trouble);
         session_end(session, error == -EPROTO ? SESSION_END_TLS_FAILED : SESSION_END_DEVICE_CLOSED);
         return;
     }
