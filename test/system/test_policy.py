@@ -150,6 +150,8 @@ def test_old_and_narrow_keywords(gate_of, backend, device_of, port, version):
     ids = [backend.wait_connection(index).of_kind(mqtt.CONNECT)[0].client_id[:4] for index in range(2)]
     assert ids == ["own-", "all-"]
     assert own.subscribe(("t", 2)) == [1] and general.subscribe(("t", 2)) == [2]
+    asked = [backend.wait_connection(index).of_kind(mqtt.SUBSCRIBE)[0].filters for index in range(2)]
+    assert asked == [[("t", 1)], [("t", 2)]], "and the broker is asked for no more"
     device_of(other, version=version).connect("x", code=refusal(version, 0x87))
 
 
