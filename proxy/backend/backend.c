@@ -31,7 +31,8 @@ static void dial(struct backend *backend, struct backend_call *call) {
         call->start = backend->preferred;
     while (call->attempt < backend->count) {
         size_t which = (call->start + call->attempt++) % backend->count;
-        error = link_dial(backend->loop, &backend->addresses[which], &call->wish, call->events, call->owner, &link);
+        error = link_dial(backend->loop, &backend->addresses[which], &call->wish, call->events, call->owner,
+                          &link);
         if (error == 0)
             break;
     }

@@ -265,7 +265,8 @@ static void on_broker_end(struct link *link, int error) {
     if (session->state == SESSION_DIALING) {
         count(session, METRIC_backend_dial_failures, 1);
         session->host->report(session->host, &session->call, false);
-        log_debug("The broker cannot be reached: %s", error == 0 ? "it closed the connection" : loop_error_words(error));
+        log_debug("The broker cannot be reached: %s",
+                  error == 0 ? "it closed the connection" : loop_error_words(error));
         session->broker = NULL; /* on_closed still comes, for the count */
         link_close(link, LINK_AT_ONCE);
         session->host->dial(session->host, &session->call);
