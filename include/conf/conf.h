@@ -170,7 +170,7 @@ struct conf {
     const char *path;         /* of the main file, as it was given */
     const char *const *files; /* all files that were read, the main file first */
     size_t file_count;
-    const char *include_dir; /* ready to open; NULL: none */
+    const char *include_dir;         /* ready to open; NULL: none */
     struct conf_listener *listeners; /* never empty; all values effective */
     size_t listener_count;
     struct conf_listener shared; /* what was set for all listeners; the listeners hold it already */

@@ -67,7 +67,8 @@ static enum proxy_fault judge(const struct conf_listener *listener, const struct
     bool has_tls = (header->tls.client & PROXY_TLS_USED) != 0;
     if (listener->proxy_protocol_v2_require_tls && !has_tls)
         return PROXY_FAULT_NO_TLS;
-    bool is_told_of_certificate = listener->require_certificate == CONF_CERTIFICATE_REQUIRED && !conf_listener_is_tls(listener);
+    bool is_told_of_certificate =
+        listener->require_certificate == CONF_CERTIFICATE_REQUIRED && !conf_listener_is_tls(listener);
     return is_told_of_certificate && !proxy_tls_is_verified(&header->tls) ? PROXY_FAULT_NO_CERTIFICATE
                                                                           : PROXY_FAULT_NONE;
 }

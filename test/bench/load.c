@@ -223,7 +223,8 @@ static const struct bytes *next_block(struct broker_link *link) {
     return &flood_block;
 }
 
-/* To the broker each device speaks on a topic of its own. A flood has one block for all, hence the same topics.
+/* To the broker each device speaks on a topic of its own. A flood has one block for all, hence the same
+ * topics.
  */
 static void prepare_messages(void) {
     const char *leaf = options.to_device ? "d" : "t";
@@ -408,33 +409,16 @@ enum {
     TOPICS
 };
 
-static const struct option option_rows[] = {{"host", 1, NULL, HOST},
-                                            {"port", 1, NULL, PORT},
-                                            {"cafile", 1, NULL, CAFILE},
-                                            {"count", 1, NULL, COUNT},
-                                            {"mqtt5", 0, NULL, MQTT5},
-                                            {"id", 1, NULL, ID},
-                                            {"user", 1, NULL, USER},
-                                            {"password", 1, NULL, PASSWORD},
-                                            {"broker-port", 1, NULL, BROKER_PORT},
-                                            {"pid", 1, NULL, PID},
-                                            {"seconds", 1, NULL, SECONDS},
-                                            {"warm", 1, NULL, WARM},
-                                            {"limit", 1, NULL, LIMIT},
-                                            {"size", 1, NULL, SIZE},
-                                            {"flight", 1, NULL, FLIGHT},
-                                            {"flood", 0, NULL, FLOOD},
-                                            {"window", 1, NULL, WINDOW},
-                                            {"record", 1, NULL, RECORD},
-                                            {"trace", 1, NULL, TRACE},
-                                            {"resume", 0, NULL, RESUME},
-                                            {"qos", 1, NULL, QOS},
-                                            {"batch", 1, NULL, BATCH},
-                                            {"hold", 1, NULL, HOLD},
-                                            {"keepalive", 1, NULL, KEEPALIVE},
-                                            {"subscribe", 1, NULL, FILTER},
-                                            {"topics", 1, NULL, TOPICS},
-                                            {0}};
+static const struct option option_rows[] = {
+    {"host", 1, NULL, HOST},        {"port", 1, NULL, PORT},         {"cafile", 1, NULL, CAFILE},
+    {"count", 1, NULL, COUNT},      {"mqtt5", 0, NULL, MQTT5},       {"id", 1, NULL, ID},
+    {"user", 1, NULL, USER},        {"password", 1, NULL, PASSWORD}, {"broker-port", 1, NULL, BROKER_PORT},
+    {"pid", 1, NULL, PID},          {"seconds", 1, NULL, SECONDS},   {"warm", 1, NULL, WARM},
+    {"limit", 1, NULL, LIMIT},      {"size", 1, NULL, SIZE},         {"flight", 1, NULL, FLIGHT},
+    {"flood", 0, NULL, FLOOD},      {"window", 1, NULL, WINDOW},     {"record", 1, NULL, RECORD},
+    {"trace", 1, NULL, TRACE},      {"resume", 0, NULL, RESUME},     {"qos", 1, NULL, QOS},
+    {"batch", 1, NULL, BATCH},      {"hold", 1, NULL, HOLD},         {"keepalive", 1, NULL, KEEPALIVE},
+    {"subscribe", 1, NULL, FILTER}, {"topics", 1, NULL, TOPICS},     {0}};
 
 static void take_option(int row, const char *text) {
     switch (row) {
