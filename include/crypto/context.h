@@ -7,6 +7,13 @@
 #include "base/span.h"
 #include "conf/conf.h"
 
+/* A certificate chain and its key. */
+struct tls_pair {
+    const char *certfile, *keyfile;
+};
+/* Pairs a listener may have: one for each kind of key that OpenSSL knows. */
+#define TLS_PAIRS_MAX 8
+
 /* Borrowed texts, NULL where not set. `file` and `line` say where the listener stands, for findings. Paths
  * are ready to open. */
 struct tls_settings {
@@ -14,6 +21,9 @@ struct tls_settings {
     unsigned line;
     const char *certfile, *keyfile;
     const char *psk_file, *psk_hint; /* instead of both */
+    const struct tls_pair *more;     /* pairs of other kinds of key */
+    size_t more_count;
+    const char *keyfile_password_file;
     const char *cafile, *capath;
     const struct conf_pattern *crlfiles;
     bool crl_checks_chain;        /* not the device's own certificate alone */
@@ -31,13 +41,14 @@ struct tls_context; /* counted references; given with one */
 
 /* Loads everything and checks what a person gets wrong, one sentence each, naming the file and the remedy:
  * file missing, unreadable by this user, not PEM, a key in the place of a certificate and the other way,
- * encrypted key, key that does not match the certificate, certificate expired or not yet valid (error), soon
- * to expire (warning, 30 days), server certificate with the same subject as the CA that signed it (error:
- * OpenSSL clients fail with "self-signed certificate"), certificate with only a common name or without any
- * name (warnings), self-signed or a CA's or not made for servers (warnings), signed by another CA of the name
- * of the one in cafile (warning), key readable by everybody (warning), too weak for OpenSSL's security level,
- * empty cafile or CRL, CRL expired (error: fails closed), unknown ciphers or tls_version, require_certificate
- * without cafile or capath. NULL when there were errors.
+ * encrypted key without the right password, two keys of one kind, key that does not match the certificate,
+ * certificate expired or not yet valid (error), soon to expire (warning, 30 days), server certificate with
+ * the same subject as the CA that signed it (error: OpenSSL clients fail with "self-signed certificate"),
+ * certificate with only a common name or without any name (warnings), self-signed or a CA's or not made for
+ * servers (warnings), signed by another CA of the name of the one in cafile (warning), key readable by
+ * everybody (warning), too weak for OpenSSL's security level, empty cafile or CRL, CRL expired (error: fails
+ * closed), unknown ciphers or tls_version, require_certificate without cafile or capath. NULL when there were
+ * errors.
  *
  * As with mosquitto, CAs between the root and the server may stand in cafile instead of certfile, and of
  * capath only the names count that `openssl rehash` makes (read now, not at each handshake). Tickets are

@@ -9,13 +9,30 @@
 #include "crypto/context.h"
 #include "policy/psk.h"
 
-/* One call of tls_context_load. The stacks and the key are its own. */
+/* files: the bytes of one file that a keyword names. */
+struct file {
+    const char *keyword, *path;
+    uint8_t *bytes;
+    size_t size;
+    mode_t mode;
+};
+
+/* A pair as it is loaded: everything is its own but the paths. */
+struct own {
+    const char *certfile, *keyfile;
+    STACK_OF(X509) * chain; /* the server's first */
+    EVP_PKEY *key;
+};
+
+/* One call of tls_context_load. The stacks and the keys are its own. */
 struct loading {
     const struct tls_settings *settings;
     struct findings *findings;
-    size_t errors_before;   /* of other listeners */
-    STACK_OF(X509) * chain; /* of certfile, the server's first */
-    EVP_PKEY *key;
+    size_t errors_before; /* of other listeners */
+    struct own owns[TLS_PAIRS_MAX];
+    size_t own_count;
+    struct own *own;              /* the one in question */
+    struct file passwords;        /* of keyfile_password_file */
     STACK_OF(X509) * authorities; /* of cafile and capath */
     STACK_OF(X509_CRL) * lists;
     const char **list_paths; /* of each list */
@@ -30,15 +47,7 @@ void loading_say(struct loading *loading, enum finding_kind kind, const char *fo
 /* True as long as this call found no error. */
 bool loading_is_good(const struct loading *loading);
 
-/* files: the bytes of one file that a keyword names. */
-struct file {
-    const char *keyword, *path;
-    uint8_t *bytes;
-    size_t size;
-    mode_t mode;
-};
-
-/* False after having said why not: missing, unreadable by this user, a folder, empty, too big. */
+/* files: false after having said why not: missing, unreadable by this user, a folder, empty, too big. */
 bool file_read(struct file *file, struct loading *loading, const char *keyword, const char *path);
 void file_clear(struct file *file); /* wipes it: it may be a key */
 
@@ -64,6 +73,7 @@ struct name_text name_of(const X509_NAME *name);
 /* own: certfile and keyfile. Each says what is wrong; the checks want what could be loaded. */
 void own_load(struct loading *loading);
 void own_check(struct loading *loading);
+void own_clear(struct loading *loading);
 
 /* Modes and options that no setting changes. */
 void context_set_fixed(SSL_CTX *ssl_ctx);

@@ -136,7 +136,15 @@ static void check_backend(const struct conf *conf, struct findings *findings) {
 
 /* Certificate and key turn TLS on together; everything else of TLS is worth nothing without them, and a
  * listener that was meant to check certificates must not come up in plain text. */
+static size_t count_paths(const struct conf_pattern *first) {
+    size_t count = 0;
+    for (; first != NULL; first = first->next)
+        count++;
+    return count;
+}
+
 static void check_tls(const struct conf_listener *listener, struct findings *findings) {
+    size_t certificates = count_paths(listener->certfile), keys = count_paths(listener->keyfile);
     if ((listener->certfile == NULL) != (listener->keyfile == NULL)) {
         bool has_certificate = listener->certfile != NULL;
         AT_OPTION(findings, FINDING_ERROR, listener, has_certificate ? CONF_certfile : CONF_keyfile,
@@ -153,6 +161,12 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                 : "psk_hint needs psk_file, the keys of the devices");
         return;
     }
+    if (certificates != keys)
+        AT_OPTION(
+            findings, FINDING_ERROR, listener, CONF_keyfile,
+            "there are %zu certfile lines and %zu keyfile lines; the first keyfile belongs to the first "
+            "certfile, the second to the second, so there must be as many",
+            certificates, keys);
     if (listener->certfile != NULL)
         return;
     bool is_told_of_tls =
@@ -175,8 +189,8 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                       conf_row_of(needing[i].option)->keyword);
     if (listener->psk_hint != NULL)
         return;
-    static const enum conf_option idle[] = {CONF_disable_client_cert_date_checks, CONF_tls_version,
-                                            CONF_ciphers, CONF_ciphers_tls13};
+    static const enum conf_option idle[] = {CONF_keyfile_password_file, CONF_disable_client_cert_date_checks,
+                                            CONF_tls_version, CONF_ciphers, CONF_ciphers_tls13};
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
         if (is_set(listener, idle[i]))
             AT_OPTION(findings, FINDING_WARNING, listener, idle[i],

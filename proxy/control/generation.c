@@ -102,18 +102,38 @@ static void load_accounts(struct generation *generation, size_t index, struct fi
     free((void *)(uintptr_t)text.at);
 }
 
+static const char *first_of(const struct conf_pattern *list) {
+    return list == NULL ? NULL : list->text;
+}
+
+/* The pairs behind the first one; the configuration has as many keys as certificates. */
+static size_t list_more(const struct conf_listener *listener, struct tls_pair more[TLS_PAIRS_MAX]) {
+    size_t count = 0;
+    const struct conf_pattern *key = listener->keyfile == NULL ? NULL : listener->keyfile->next;
+    const struct conf_pattern *certificate = listener->certfile == NULL ? NULL : listener->certfile->next;
+    for (; certificate != NULL && key != NULL && count < TLS_PAIRS_MAX; key = key->next) {
+        more[count++] = (struct tls_pair){certificate->text, key->text};
+        certificate = certificate->next;
+    }
+    return count;
+}
+
 static void load_tls(struct terms *terms, struct findings *findings) {
     const struct conf_listener *listener = terms->listener;
+    struct tls_pair more[TLS_PAIRS_MAX];
     char name[256];
     if (!conf_listener_is_tls(listener))
         return;
     struct tls_settings settings = {
         .file = listener->file,
         .line = listener->line,
-        .certfile = listener->certfile,
-        .keyfile = listener->keyfile,
+        .certfile = first_of(listener->certfile),
+        .keyfile = first_of(listener->keyfile),
         .psk_file = listener->psk_hint == NULL ? NULL : listener->psk_file,
         .psk_hint = listener->psk_hint,
+        .more = more,
+        .more_count = list_more(listener, more),
+        .keyfile_password_file = listener->keyfile_password_file,
         .cafile = listener->cafile,
         .capath = listener->capath,
         .crlfiles = listener->crlfile,

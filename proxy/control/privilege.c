@@ -64,6 +64,11 @@ static void warn_of(const char *path, const char *keyword) {
         keyword, path, user == NULL ? "we run as" : user->pw_name, user == NULL ? "USER" : user->pw_name);
 }
 
+static void warn_of_each(const struct conf_pattern *first, const char *keyword) {
+    for (; first != NULL; first = first->next)
+        warn_of(first->text, keyword);
+}
+
 void privilege_warn(const struct generation *generation) {
     warn_of(generation->conf->path, "The configuration");
     warn_of(generation->conf->backend_cafile, "backend_cafile");
@@ -72,8 +77,9 @@ void privilege_warn(const struct generation *generation) {
     warn_of(generation->conf->backend_http_proxy_password_file, "backend_http_proxy_password_file");
     for (size_t i = 0; i < generation->terms_count; i++) {
         const struct conf_listener *listener = generation->terms[i].listener;
-        warn_of(listener->certfile, "certfile");
-        warn_of(listener->keyfile, "keyfile");
+        warn_of_each(listener->certfile, "certfile");
+        warn_of_each(listener->keyfile, "keyfile");
+        warn_of(listener->keyfile_password_file, "keyfile_password_file");
         warn_of(listener->cafile, "cafile");
         if (listener->psk_hint != NULL)
             warn_of(listener->psk_file, "psk_file");

@@ -35,16 +35,16 @@ static void load_key(struct client_loading *client) {
         return;
     BIO *bio = BIO_new_mem_buf(file.bytes, (int)file.size);
     if (bio != NULL)
-        loading->key = PEM_read_bio_PrivateKey(bio, NULL, on_password_asked, &was_asked);
+        loading->own->key = PEM_read_bio_PrivateKey(bio, NULL, on_password_asked, &was_asked);
     BIO_free(bio);
     ERR_clear_error();
-    if (loading->key == NULL && was_asked)
+    if (loading->own->key == NULL && was_asked)
         loading_say(loading, FINDING_ERROR,
                     "backend_keyfile %s is encrypted, and nobody can type its password when the proxy "
                     "starts: write it "
                     "without one with openssl pkey -in %s -out NEW.key, mode 0600",
                     file.path, file.path);
-    else if (loading->key == NULL)
+    else if (loading->own->key == NULL)
         file_say_wrong(&file, loading, "a private key");
     else if ((file.mode & S_IRWXO) != 0)
         loading_say(loading, FINDING_WARNING,
@@ -59,7 +59,7 @@ static void load_own(struct client_loading *client) {
     if (client->wanted->certfile == NULL)
         return;
     if (file_read(&file, loading, "backend_certfile", client->wanted->certfile)) {
-        if (file_certificates(&file, loading, loading->chain) == 0)
+        if (file_certificates(&file, loading, loading->own->chain) == 0)
             file_say_wrong(&file, loading, "a certificate");
         file_clear(&file);
     }
@@ -68,10 +68,10 @@ static void load_own(struct client_loading *client) {
 
 static void check_own(struct client_loading *client) {
     struct loading *loading = &client->loading;
-    X509 *own = sk_X509_value(loading->chain, 0);
-    if (own == NULL || loading->key == NULL)
+    X509 *own = sk_X509_value(loading->own->chain, 0);
+    if (own == NULL || loading->own->key == NULL)
         return;
-    if (X509_check_private_key(own, loading->key) != 1)
+    if (X509_check_private_key(own, loading->own->key) != 1)
         loading_say(loading, FINDING_ERROR,
                     "backend_keyfile %s is not the key of the first certificate in backend_certfile %s: both "
                     "must come "
@@ -93,10 +93,10 @@ static void check_own(struct client_loading *client) {
 
 static void use_own(struct client_loading *client, SSL_CTX *ssl_ctx) {
     struct loading *loading = &client->loading;
-    STACK_OF(X509) *rest = sk_X509_dup(loading->chain);
+    STACK_OF(X509) *rest = sk_X509_dup(loading->own->chain);
     X509 *own = rest == NULL ? NULL : sk_X509_shift(rest);
     ERR_clear_error();
-    if (own == NULL || SSL_CTX_use_cert_and_key(ssl_ctx, own, loading->key, rest, 1) != 1) {
+    if (own == NULL || SSL_CTX_use_cert_and_key(ssl_ctx, own, loading->own->key, rest, 1) != 1) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
         loading_say(loading, FINDING_ERROR,
                     "backend_certfile %s and backend_keyfile %s cannot be used: OpenSSL says '%s'",
@@ -177,8 +177,8 @@ static struct tls_context *build(struct client_loading *client) {
     context->expires_s = INT64_MAX;
     context_set_fixed(ssl_ctx);
     SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION);
-    if (sk_X509_num(loading->chain) != 0 && loading->key != NULL) {
-        context->expires_s = time_s_of(X509_get0_notAfter(sk_X509_value(loading->chain, 0)));
+    if (sk_X509_num(loading->own->chain) != 0 && loading->own->key != NULL) {
+        context->expires_s = time_s_of(X509_get0_notAfter(sk_X509_value(loading->own->chain, 0)));
         use_own(client, ssl_ctx);
     }
     const char *sni = wanted->sni != NULL                                 ? wanted->sni
@@ -198,12 +198,14 @@ struct tls_context *tls_context_load_client(const struct tls_client_settings *se
     struct client_loading client = {{.settings = &place,
                                      .findings = findings,
                                      .errors_before = findings->error_count,
-                                     .chain = sk_X509_new_null(),
+                                     .owns = {{.chain = sk_X509_new_null()}},
+                                     .own_count = 1,
                                      .authorities = sk_X509_new_null()},
                                     settings};
     struct loading *loading = &client.loading;
+    loading->own = loading->owns;
     struct tls_context *context = NULL;
-    if (loading->chain == NULL || loading->authorities == NULL) {
+    if (loading->own->chain == NULL || loading->authorities == NULL) {
         say_no_memory(loading);
     } else {
         load_own(&client);
@@ -214,8 +216,7 @@ struct tls_context *tls_context_load_client(const struct tls_client_settings *se
         check_own(&client);
         context = build(&client);
     }
-    sk_X509_pop_free(loading->chain, X509_free);
-    EVP_PKEY_free(loading->key);
+    own_clear(loading);
     sk_X509_pop_free(loading->authorities, X509_free);
     ERR_clear_error();
     if (loading_is_good(loading))

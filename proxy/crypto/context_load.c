@@ -103,17 +103,16 @@ static void set_ciphers(struct loading *loading, SSL_CTX *ssl_ctx) {
 
 /* OpenSSL's security level speaks here: keys and hashes that are too weak. */
 static void set_own(struct loading *loading, SSL_CTX *ssl_ctx) {
-    STACK_OF(X509) *rest = sk_X509_dup(loading->chain);
+    STACK_OF(X509) *rest = sk_X509_dup(loading->own->chain);
     X509 *own = rest == NULL ? NULL : sk_X509_shift(rest);
     ERR_clear_error();
-    if (own == NULL || SSL_CTX_use_cert_and_key(ssl_ctx, own, loading->key, rest, 1) != 1) {
+    if (own == NULL || SSL_CTX_use_cert_and_key(ssl_ctx, own, loading->own->key, rest, 1) != 1) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
         loading_say(
             loading, FINDING_ERROR,
             "certfile %s and keyfile %s cannot be used: OpenSSL says '%s'; make new ones, with RSA of "
             "2048 bits or ECDSA P-256, and SHA-256",
-            loading->settings->certfile, loading->settings->keyfile,
-            reason == NULL ? "out of memory" : reason);
+            loading->own->certfile, loading->own->keyfile, reason == NULL ? "out of memory" : reason);
     }
     sk_X509_free(rest);
     ERR_clear_error();
@@ -220,13 +219,14 @@ static bool set_session_context(struct loading *loading, SSL_CTX *ssl_ctx) {
     return is_good;
 }
 
-/* The first of the chain to end. */
-static int64_t expires_s_of(const STACK_OF(X509) * chain) {
+/* The first of all chains to end. */
+static int64_t expires_s_of(const struct loading *loading) {
     int64_t expires_s = INT64_MAX;
-    for (int i = 0; i < sk_X509_num(chain); i++) {
-        int64_t until_s = time_s_of(X509_get0_notAfter(sk_X509_value(chain, i)));
-        expires_s = until_s < expires_s ? until_s : expires_s;
-    }
+    for (size_t own = 0; own < loading->own_count; own++)
+        for (int i = 0; i < sk_X509_num(loading->owns[own].chain); i++) {
+            int64_t until_s = time_s_of(X509_get0_notAfter(sk_X509_value(loading->owns[own].chain, i)));
+            expires_s = until_s < expires_s ? until_s : expires_s;
+        }
     return expires_s;
 }
 
@@ -243,14 +243,16 @@ static struct tls_context *build(struct loading *loading) {
     context->asks_certificate = loading->settings->require_certificate;
     context->certificate_is_optional = loading->settings->certificate_is_optional;
     context->ignores_client_dates = loading->settings->disable_client_cert_date_checks;
-    context->expires_s = expires_s_of(loading->chain);
+    context->expires_s = expires_s_of(loading);
     context_set_fixed(ssl_ctx);
     SSL_CTX_set_alpn_select_cb(ssl_ctx, on_alpn_offered, NULL);
     set_version(loading, ssl_ctx);
     set_ciphers(loading, ssl_ctx); /* before the certificate: a list may set the security level */
-    bool has_psk = loading->settings->psk_file != NULL;
-    if (loading_is_good(loading) && !has_psk)
+    for (size_t i = 0; i < loading->own_count && loading_is_good(loading); i++) {
+        loading->own = &loading->owns[i];
         set_own(loading, ssl_ctx);
+    }
+    bool has_psk = loading->settings->psk_file != NULL;
     if ((loading_is_good(loading) && has_psk && !psk_set(loading, context)) || !set_trust(loading, ssl_ctx) ||
         !revocation_prepare(context, loading->lists, loading->settings->crl_checks_chain) ||
         !set_session_context(loading, ssl_ctx) ||
@@ -263,11 +265,10 @@ struct tls_context *tls_context_load(const struct tls_settings *settings, struct
     struct loading loading = {.settings = settings,
                               .findings = findings,
                               .errors_before = findings->error_count,
-                              .chain = sk_X509_new_null(),
                               .authorities = sk_X509_new_null(),
                               .lists = sk_X509_CRL_new_null()};
     struct tls_context *context = NULL;
-    if (loading.chain == NULL || loading.authorities == NULL || loading.lists == NULL) {
+    if (loading.authorities == NULL || loading.lists == NULL) {
         loading_say(&loading, FINDING_ERROR, "memory is out while TLS is set up");
     } else {
         if (settings->psk_file == NULL)
@@ -280,8 +281,7 @@ struct tls_context *tls_context_load(const struct tls_settings *settings, struct
         trust_check(&loading);
         context = build(&loading);
     }
-    sk_X509_pop_free(loading.chain, X509_free);
-    EVP_PKEY_free(loading.key);
+    own_clear(&loading);
     sk_X509_pop_free(loading.authorities, X509_free);
     sk_X509_CRL_pop_free(loading.lists, X509_CRL_free);
     free((void *)loading.list_paths);

@@ -14,43 +14,79 @@
 
 static void load_chain(struct loading *loading) {
     struct file file;
-    if (!file_read(&file, loading, "certfile", loading->settings->certfile))
+    if (!file_read(&file, loading, "certfile", loading->own->certfile))
         return;
-    int count = file_certificates(&file, loading, loading->chain);
+    int count = file_certificates(&file, loading, loading->own->chain);
     if (count == 0)
         file_say_wrong(&file, loading, "the certificate of the server");
     if (count <= 0)
-        sk_X509_pop_free(loading->chain, X509_free), loading->chain = sk_X509_new_null();
+        sk_X509_pop_free(loading->own->chain, X509_free), loading->own->chain = sk_X509_new_null();
     file_clear(&file);
 }
 
-/* Says that it was asked; nobody sits there to type a password. */
-static int on_password_asked(char *room, int size, int purpose, void *was_asked) {
-    (void)room, (void)size, (void)purpose;
-    *(bool *)was_asked = true;
-    return -1;
+/* Nobody sits there to type a password: it comes from a file, or not at all. */
+struct asking {
+    struct span password; /* at NULL: none to give */
+    bool was_asked;
+};
+
+static int on_password_asked(char *room, int size, int purpose, void *user) {
+    struct asking *asking = user;
+    (void)purpose;
+    asking->was_asked = true;
+    if (asking->password.at == NULL || asking->password.size > (size_t)size)
+        return -1;
+    memcpy(room, asking->password.at, asking->password.size);
+    return (int)asking->password.size;
+}
+
+static EVP_PKEY *decode_key(const struct file *file, struct asking *asking) {
+    BIO *bio = BIO_new_mem_buf(file->bytes, (int)file->size);
+    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, on_password_asked, asking);
+    BIO_free(bio);
+    ERR_clear_error();
+    return key;
+}
+
+/* Each line of keyfile_password_file is tried. */
+static EVP_PKEY *open_key(const struct loading *loading, const struct file *file, struct asking *asking) {
+    EVP_PKEY *key = decode_key(file, asking);
+    struct span left = span_of(loading->passwords.bytes, loading->passwords.size);
+    while (key == NULL && asking->was_asked && left.size != 0) {
+        const uint8_t *end = memchr(left.at, '\n', left.size);
+        size_t size = end == NULL ? left.size : (size_t)(end - left.at);
+        struct span line = span_first(left, size);
+        left = span_after(left, end == NULL ? size : size + 1);
+        if (line.size != 0 && line.at[line.size - 1] == '\r')
+            line.size--;
+        if (line.size == 0)
+            continue;
+        asking->password = line;
+        key = decode_key(file, asking);
+    }
+    return key;
 }
 
 static void load_key(struct loading *loading) {
     struct file file;
-    if (!file_read(&file, loading, "keyfile", loading->settings->keyfile))
+    if (!file_read(&file, loading, "keyfile", loading->own->keyfile))
         return;
-    bool was_asked = false;
-    BIO *bio = BIO_new_mem_buf(file.bytes, (int)file.size);
-    if (bio != NULL)
-        loading->key = PEM_read_bio_PrivateKey(bio, NULL, on_password_asked, &was_asked);
-    BIO_free(bio);
-    ERR_clear_error();
-    if (loading->key == NULL && was_asked)
-        loading_say(
-            loading, FINDING_ERROR,
-            "keyfile %s is encrypted, and nobody can type its password when the proxy starts: write it "
-            "without one with openssl pkey -in %s -out NEW.key, mode 0600",
-            file.path, file.path);
-    else if (loading->key == NULL && memmem(file.bytes, file.size, "PRIVATE KEY-----", 16) != NULL)
+    struct asking asking = {SPAN_NONE, false};
+    loading->own->key = open_key(loading, &file, &asking);
+    if (loading->own->key == NULL && asking.was_asked && loading->settings->keyfile_password_file != NULL)
+        loading_say(loading, FINDING_ERROR,
+                    "keyfile %s is encrypted, and no line of keyfile_password_file %s is its password",
+                    file.path, loading->settings->keyfile_password_file);
+    else if (loading->own->key == NULL && asking.was_asked)
+        loading_say(loading, FINDING_ERROR,
+                    "keyfile %s is encrypted, and nobody can type its password when the proxy starts: name a "
+                    "keyfile_password_file, or write the key without one with openssl pkey -in %s -out "
+                    "NEW.key, mode 0600",
+                    file.path, file.path);
+    else if (loading->own->key == NULL && memmem(file.bytes, file.size, "PRIVATE KEY-----", 16) != NULL)
         loading_say(loading, FINDING_ERROR, "keyfile %s holds a damaged private key; copy the file anew",
                     file.path);
-    else if (loading->key == NULL)
+    else if (loading->own->key == NULL)
         file_say_wrong(&file, loading, "the private key of the server");
     else if ((file.mode & S_IRWXO) != 0)
         loading_say(loading, FINDING_WARNING,
@@ -59,37 +95,66 @@ static void load_key(struct loading *loading) {
     file_clear(&file);
 }
 
-void own_load(struct loading *loading) {
-    if (loading->settings->certfile == NULL || loading->settings->keyfile == NULL) {
+static void load_pair(struct loading *loading, const struct tls_pair *pair) {
+    struct own *own = loading->own = &loading->owns[loading->own_count++];
+    *own = (struct own){pair->certfile, pair->keyfile, sk_X509_new_null(), NULL};
+    if (own->certfile == NULL || own->keyfile == NULL) {
         loading_say(loading, FINDING_ERROR, "a TLS listener wants both certfile and keyfile; %s is missing",
-                    loading->settings->certfile == NULL ? "certfile" : "keyfile");
+                    own->certfile == NULL ? "certfile" : "keyfile");
         return;
     }
     load_chain(loading);
     load_key(loading);
 }
 
+void own_load(struct loading *loading) {
+    const struct tls_settings *settings = loading->settings;
+    const struct tls_pair first = {settings->certfile, settings->keyfile};
+    const char *passwords = settings->keyfile_password_file;
+    if (passwords != NULL && file_read(&loading->passwords, loading, "keyfile_password_file", passwords) &&
+        (loading->passwords.mode & S_IRWXO) != 0)
+        loading_say(loading, FINDING_WARNING,
+                    "keyfile_password_file %s may be read by every user of this machine: chmod o= %s",
+                    passwords, passwords);
+    if (settings->more_count >= TLS_PAIRS_MAX) {
+        loading_say(loading, FINDING_ERROR,
+                    "there are more than %d certfiles; one for each kind of key is enough", TLS_PAIRS_MAX);
+        return;
+    }
+    load_pair(loading, &first);
+    for (size_t i = 0; i < settings->more_count; i++)
+        load_pair(loading, &settings->more[i]);
+}
+
+void own_clear(struct loading *loading) {
+    file_clear(&loading->passwords);
+    for (size_t i = 0; i < loading->own_count; i++) {
+        sk_X509_pop_free(loading->owns[i].chain, X509_free);
+        EVP_PKEY_free(loading->owns[i].key);
+    }
+}
+
 /* Which certificate the key does belong to tells what was mixed up. False when they do not fit. */
 static bool check_pair(struct loading *loading) {
-    const struct tls_settings *settings = loading->settings;
-    X509 *own = sk_X509_value(loading->chain, 0);
-    if (X509_check_private_key(own, loading->key) == 1)
+    const struct own *pair = loading->own;
+    X509 *own = sk_X509_value(loading->own->chain, 0);
+    if (X509_check_private_key(own, loading->own->key) == 1)
         return true;
-    for (int i = 1; i < sk_X509_num(loading->chain); i++)
-        if (X509_check_private_key(sk_X509_value(loading->chain, i), loading->key) == 1) {
+    for (int i = 1; i < sk_X509_num(loading->own->chain); i++)
+        if (X509_check_private_key(sk_X509_value(loading->own->chain, i), loading->own->key) == 1) {
             loading_say(
                 loading, FINDING_ERROR,
                 "certfile %s has its certificates in the wrong order: the one of keyfile %s is number "
                 "%d and must be the first, followed by the CA that signed it",
-                settings->certfile, settings->keyfile, i + 1);
+                pair->certfile, pair->keyfile, i + 1);
             return false;
         }
     for (int i = 0; i < sk_X509_num(loading->authorities); i++) {
         X509 *authority = sk_X509_value(loading->authorities, i);
-        if (X509_check_private_key(authority, loading->key) == 1) {
+        if (X509_check_private_key(authority, loading->own->key) == 1) {
             loading_say(loading, FINDING_ERROR,
                         "keyfile %s is the key of the CA in cafile: name the key of the server",
-                        settings->keyfile);
+                        pair->keyfile);
             return false;
         }
     }
@@ -97,19 +162,19 @@ static bool check_pair(struct loading *loading) {
         loading_say(loading, FINDING_ERROR,
                     "certfile %s holds the certificate of a CA, and keyfile %s is not its key: name the "
                     "certificate of the server, signed by that CA",
-                    settings->certfile, settings->keyfile);
+                    pair->certfile, pair->keyfile);
     else
         loading_say(
             loading, FINDING_ERROR,
             "keyfile %s is not the key of the certificate in certfile %s: both must come from the same "
             "certificate request",
-            settings->keyfile, settings->certfile);
+            pair->keyfile, pair->certfile);
     return false;
 }
 
 static void check_dates(struct loading *loading, int index) {
-    X509 *certificate = sk_X509_value(loading->chain, index);
-    const char *path = loading->settings->certfile;
+    X509 *certificate = sk_X509_value(loading->own->chain, index);
+    const char *path = loading->own->certfile;
     int64_t now_s = loading->settings->now_s;
     int64_t from_s = time_s_of(X509_get0_notBefore(certificate));
     int64_t until_s = time_s_of(X509_get0_notAfter(certificate));
@@ -133,8 +198,8 @@ static void check_dates(struct loading *loading, int index) {
 /* Why clients would take the certificate for what it is not. False when it is a CA's, whose names and
  * purposes need no more words. */
 static bool check_subject(struct loading *loading) {
-    X509 *own = sk_X509_value(loading->chain, 0);
-    const char *path = loading->settings->certfile;
+    X509 *own = sk_X509_value(loading->own->chain, 0);
+    const char *path = loading->own->certfile;
     struct name_text name = name_of(X509_get_subject_name(own));
     if (X509_NAME_cmp(X509_get_subject_name(own), X509_get_issuer_name(own)) != 0) {
         if (X509_check_ca(own) == 1)
@@ -161,8 +226,8 @@ static bool check_subject(struct loading *loading) {
 }
 
 static void check_names(struct loading *loading) {
-    X509 *own = sk_X509_value(loading->chain, 0);
-    const char *path = loading->settings->certfile;
+    X509 *own = sk_X509_value(loading->own->chain, 0);
+    const char *path = loading->own->certfile;
     GENERAL_NAMES *names = X509_get_ext_d2i(own, NID_subject_alt_name, NULL, NULL);
     bool has_name = false;
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
@@ -191,18 +256,18 @@ static void check_names(struct loading *loading) {
 }
 
 static void check_purpose(struct loading *loading) {
-    if (X509_check_purpose(sk_X509_value(loading->chain, 0), X509_PURPOSE_SSL_SERVER, 0) != 1)
+    if (X509_check_purpose(sk_X509_value(loading->own->chain, 0), X509_PURPOSE_SSL_SERVER, 0) != 1)
         loading_say(loading, FINDING_WARNING,
                     "certfile %s: the certificate is not made for a server (its keyUsage or extendedKeyUsage "
                     "says so), so clients refuse it: make one with extendedKeyUsage serverAuth",
-                    loading->settings->certfile);
+                    loading->own->certfile);
 }
 
 static void check_chain(struct loading *loading) {
-    const char *path = loading->settings->certfile;
-    int count = sk_X509_num(loading->chain), bytes = 0;
+    const char *path = loading->own->certfile;
+    int count = sk_X509_num(loading->own->chain), bytes = 0;
     for (int i = 0; i < count; i++) {
-        int size = i2d_X509(sk_X509_value(loading->chain, i), NULL);
+        int size = i2d_X509(sk_X509_value(loading->own->chain, i), NULL);
         bytes += size < 0 ? 0 : size;
     }
     if (count > CHAIN_MAX_COUNT || bytes > CHAIN_MAX_BYTES) {
@@ -214,8 +279,8 @@ static void check_chain(struct loading *loading) {
         return;
     }
     for (int i = 0; i + 1 < count; i++)
-        if (X509_check_issued(sk_X509_value(loading->chain, i + 1), sk_X509_value(loading->chain, i)) !=
-            X509_V_OK) {
+        if (X509_check_issued(sk_X509_value(loading->own->chain, i + 1),
+                              sk_X509_value(loading->own->chain, i)) != X509_V_OK) {
             loading_say(
                 loading, FINDING_WARNING,
                 "certfile %s: certificate number %d did not sign number %d: the server's comes first, "
@@ -227,7 +292,7 @@ static void check_chain(struct loading *loading) {
 
 /* A CA that was made anew under its old name: nothing looks wrong until a client checks the signature. */
 static void check_signer(struct loading *loading) {
-    X509 *own = sk_X509_value(loading->chain, 0);
+    X509 *own = sk_X509_value(loading->own->chain, 0);
     bool is_named = false;
     if (X509_NAME_cmp(X509_get_subject_name(own), X509_get_issuer_name(own)) == 0)
         return;
@@ -241,39 +306,64 @@ static void check_signer(struct loading *loading) {
             loading, FINDING_WARNING,
             "certfile %s was signed by another CA of the same name as the one in cafile: clients that "
             "are given that cafile refuse it; sign the certificate again with the CA in use",
-            loading->settings->certfile);
+            loading->own->certfile);
 }
 
 /* As mosquitto sends them: intermediate CAs that stand in cafile instead of certfile. Found once, here,
  * not in each handshake. The root is not sent, whoever trusts it has it. */
 static void complete_chain(struct loading *loading) {
-    while (sk_X509_num(loading->chain) < CHAIN_MAX_COUNT) {
-        X509 *last = sk_X509_value(loading->chain, sk_X509_num(loading->chain) - 1);
+    while (sk_X509_num(loading->own->chain) < CHAIN_MAX_COUNT) {
+        X509 *last = sk_X509_value(loading->own->chain, sk_X509_num(loading->own->chain) - 1);
         if (X509_self_signed(last, 0) != 0)
             break;
         X509 *signer = trust_signer_of(loading, last);
         if (signer == NULL || X509_self_signed(signer, 0) != 0)
             break;
-        if (!X509_up_ref(signer) || sk_X509_push(loading->chain, signer) == 0)
+        if (!X509_up_ref(signer) || sk_X509_push(loading->own->chain, signer) == 0)
             break;
     }
     ERR_clear_error();
 }
 
-void own_check(struct loading *loading) {
-    if (sk_X509_num(loading->chain) == 0)
+/* OpenSSL keeps one certificate for each kind of key, and the second would silently take the place of the
+ * first. */
+static bool check_kind(struct loading *loading) {
+    for (const struct own *other = loading->owns; other < loading->own; other++)
+        if (other->key != NULL && loading->own->key != NULL &&
+            EVP_PKEY_is_a(other->key, EVP_PKEY_get0_type_name(loading->own->key))) {
+            loading_say(
+                loading, FINDING_ERROR,
+                "certfile %s and certfile %s both have a key of the kind %s: one for each kind is used, "
+                "so remove one of the two",
+                other->certfile, loading->own->certfile, EVP_PKEY_get0_type_name(other->key));
+            return false;
+        }
+    return true;
+}
+
+static void check_own(struct loading *loading) {
+    if (sk_X509_num(loading->own->chain) == 0)
         return;
-    if (loading->key != NULL && !check_pair(loading))
+    if (loading->own->key != NULL && !check_pair(loading))
         return; /* one of the files is the wrong one: nothing else in it matters */
-    for (int i = 0; i < sk_X509_num(loading->chain); i++)
+    if (!check_kind(loading))
+        return;
+    for (int i = 0; i < sk_X509_num(loading->own->chain); i++)
         check_dates(loading, i);
     if (check_subject(loading)) {
         check_names(loading);
         check_purpose(loading);
     }
     check_signer(loading);
-    if (sk_X509_num(loading->chain) == 1)
+    if (sk_X509_num(loading->own->chain) == 1)
         complete_chain(loading);
     check_chain(loading);
     ERR_clear_error();
+}
+
+void own_check(struct loading *loading) {
+    for (size_t i = 0; i < loading->own_count; i++) {
+        loading->own = &loading->owns[i];
+        check_own(loading);
+    }
 }
