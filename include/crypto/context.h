@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "conf/conf.h"
+#include "crypto/ticket.h"
 
 /* A certificate chain and its key. */
 struct tls_pair {
@@ -34,6 +35,8 @@ struct tls_settings {
     const char *ciphers;     /* TLS 1.2 */
     const char *ciphers_tls13;
     const char *session_context; /* tells listeners apart, so that a ticket of one is not taken by another */
+    struct tickets *tickets;     /* kept; NULL: keys of this context alone, which nothing outlives */
+    int64_t ticket_rotation_s;   /* how long a ticket is good; 0: none are given */
     int64_t now_s;               /* seconds since the epoch, for expiry findings */
 };
 
@@ -52,8 +55,7 @@ struct tls_context; /* counted references; given with one */
  *
  * As with mosquitto, CAs between the root and the server may stand in cafile instead of certfile, and of
  * capath only the names count that `openssl rehash` makes (read now, not at each handshake). Tickets are
- * bound to session_context, to the demands on certificates, the CAs and the CRLs, and to keys of this context
- * alone. */
+ * bound to session_context, to the demands on certificates, the CAs and the CRLs, whatever their keys. */
 struct tls_context *tls_context_load(const struct tls_settings *settings, struct findings *findings);
 
 /* Connections to the broker. Borrowed texts, NULL where not set; `file` and `line` say where `backend`

@@ -22,7 +22,9 @@ struct tls_context {
     uint8_t lists_digest[SHA256_SIZE]; /* of the lists and how they are asked */
     struct arena *psk_arena;           /* of the keys; NULL: certificates */
     const struct psk_keys *psk_keys;   /* NULL: certificates */
-    unsigned references;               /* atomic */
+    struct tickets *tickets;           /* kept; NULL: OpenSSL's own keys, or no tickets */
+    int64_t ticket_rotation_s;
+    unsigned references; /* atomic */
 };
 
 /* Bytes that OpenSSL may add to one record, of every cipher it has. */
@@ -89,6 +91,11 @@ enum tls_trouble psk_trouble(const struct engine *engine, enum tls_trouble troub
 
 /* pretend: verifies as OpenSSL does with a client's chain. NULL when it is good, else a static text. */
 const char *peer_verify(SSL_CTX *ssl_ctx, X509 *certificate, STACK_OF(X509) * chain);
+
+/* ticket: gives tickets with these keys (kept), or none with a rotation of 0. */
+bool tickets_use(struct tls_context *context, struct tickets *tickets, int64_t rotation_s);
+/* For tests: another clock than the machine's. */
+void tickets_set_clock(struct tickets *tickets, int64_t (*now_s)(void));
 
 /* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
 struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);

@@ -45,6 +45,7 @@ struct generation {
     struct backend_http_proxy http_proxy;
     struct terms *terms; /* one per running listener, by its index */
     size_t terms_count;
+    struct tickets *tickets; /* kept */
     uint64_t number;
 };
 

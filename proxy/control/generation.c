@@ -19,6 +19,7 @@ void generation_drop(struct generation *generation) {
     for (size_t i = 0; i < generation->terms_count; i++)
         tls_context_drop(generation->terms[i].tls);
     tls_context_drop(generation->backend_tls);
+    tickets_drop(generation->tickets);
     conf_destroy(generation->conf);
     arena_destroy(generation->arena);
     free(generation->terms);
@@ -118,10 +119,34 @@ static size_t list_more(const struct conf_listener *listener, struct tls_pair mo
     return count;
 }
 
-static void load_tls(struct terms *terms, struct findings *findings) {
+/* Keys of our own outlive a reload, or every device would come with a full handshake after it. */
+static void load_tickets(struct generation *generation, const struct generation *running,
+                         struct findings *findings) {
+    const struct conf *conf = generation->conf;
+    const struct conf_origin origin = conf->origins[CONF_ticket_keyfile];
+    if (conf->ticket_keyfile != NULL)
+        generation->tickets = tickets_load(conf->ticket_keyfile, origin.file, origin.line, findings);
+    else if (running != NULL && tickets_are_own(running->tickets))
+        generation->tickets = tickets_keep(running->tickets);
+    else
+        generation->tickets = tickets_create();
+    if (generation->tickets == NULL && conf->ticket_keyfile == NULL)
+        findings->out_of_memory = true;
+}
+
+/* What tickets are bound to beside what the context itself knows. Without the address, which instances that
+ * share their keys do not have in common. */
+static const char *ticket_home(const struct conf_listener *listener, char *room, size_t room_size) {
+    if (listener->path != NULL)
+        return listener->path;
+    snprintf(room, room_size, "%u", listener->port);
+    return room;
+}
+
+static void load_tls(struct terms *terms, const struct generation *generation, struct findings *findings) {
     const struct conf_listener *listener = terms->listener;
     struct tls_pair more[TLS_PAIRS_MAX];
-    char name[256];
+    char home[16];
     if (!conf_listener_is_tls(listener))
         return;
     struct tls_settings settings = {
@@ -144,7 +169,9 @@ static void load_tls(struct terms *terms, struct findings *findings) {
         .tls_version = listener->tls_version,
         .ciphers = listener->ciphers,
         .ciphers_tls13 = listener->ciphers_tls13,
-        .session_context = conf_listener_name(listener, name, sizeof name),
+        .session_context = ticket_home(listener, home, sizeof home),
+        .tickets = generation->tickets,
+        .ticket_rotation_s = (int64_t)((generation->conf->ticket_rotation_ms + 999) / 1000),
         .now_s = time(NULL),
     };
     terms->tls = tls_context_load(&settings, findings);
@@ -242,13 +269,14 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
     generation->conf = conf;
     generation->number = running == NULL ? 1 : running->number + 1;
     generation->arena = arena_create();
+    load_tickets(generation, running, findings);
     if (generation->arena == NULL)
         findings->out_of_memory = true;
     else if (place_listeners(generation, running, findings))
         for (size_t i = 0; i < generation->terms_count; i++) {
             load_acl(generation, i, findings);
             load_accounts(generation, i, findings);
-            load_tls(&generation->terms[i], findings);
+            load_tls(&generation->terms[i], generation, findings);
             generation->terms[i].certificates =
                 certificate_rules_compile(generation->arena, generation->terms[i].listener, findings);
             set_limits(&generation->terms[i]);

@@ -75,6 +75,7 @@ void privilege_warn(const struct generation *generation) {
     warn_of(generation->conf->backend_certfile, "backend_certfile");
     warn_of(generation->conf->backend_keyfile, "backend_keyfile");
     warn_of(generation->conf->backend_http_proxy_password_file, "backend_http_proxy_password_file");
+    warn_of(generation->conf->ticket_keyfile, "ticket_keyfile");
     for (size_t i = 0; i < generation->terms_count; i++) {
         const struct conf_listener *listener = generation->terms[i].listener;
         warn_of_each(listener->certfile, "certfile");

@@ -129,11 +129,11 @@ static int on_verified_without_dates(int is_good, X509_STORE_CTX *store_ctx) {
 }
 
 /* A ticket stands for a certificate that was verified hours ago: one that has ended since means a full
- * handshake, which will say so. New CRLs need no look here, they come with new ticket keys. */
+ * handshake, which will say so. New CRLs need no look here, tickets are bound to them. */
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                           size_t name_size, SSL_TICKET_STATUS status, void *user) {
-    (void)ssl, (void)name, (void)name_size;
-    const struct tls_context *context = user;
+    (void)name, (void)name_size, (void)user;
+    const struct tls_context *context = ((const struct engine *)SSL_get_app_data(ssl))->context;
     if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     X509 *certificate = SSL_SESSION_get0_peer(session);
@@ -230,6 +230,11 @@ static int64_t expires_s_of(const struct loading *loading) {
     return expires_s;
 }
 
+static bool set_tickets(const struct loading *loading, struct tls_context *context) {
+    const struct tls_settings *settings = loading->settings;
+    return settings->tickets == NULL || tickets_use(context, settings->tickets, settings->ticket_rotation_s);
+}
+
 static struct tls_context *build(struct loading *loading) {
     struct tls_context *context = calloc(1, sizeof *context);
     SSL_CTX *ssl_ctx = context == NULL ? NULL : SSL_CTX_new(TLS_server_method());
@@ -256,7 +261,8 @@ static struct tls_context *build(struct loading *loading) {
     if ((loading_is_good(loading) && has_psk && !psk_set(loading, context)) || !set_trust(loading, ssl_ctx) ||
         !revocation_prepare(context, loading->lists, loading->settings->crl_checks_chain) ||
         !set_session_context(loading, ssl_ctx) ||
-        SSL_CTX_set_session_ticket_cb(ssl_ctx, NULL, on_ticket_opened, context) != 1)
+        SSL_CTX_set_session_ticket_cb(ssl_ctx, NULL, on_ticket_opened, NULL) != 1 ||
+        (!has_psk && !set_tickets(loading, context)))
         loading_say(loading, FINDING_ERROR, "memory is out while TLS is set up");
     return context;
 }
