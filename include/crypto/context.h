@@ -34,6 +34,8 @@ struct tls_settings {
     const char *tls_version; /* "tlsv1.2" (default) or "tlsv1.3": the minimum */
     const char *ciphers;     /* TLS 1.2 */
     const char *ciphers_tls13;
+    const char *alpn; /* protocols, separated by blanks or commas; NULL: mqtt */
+    bool alpn_strict;
     const char *session_context; /* tells listeners apart, so that a ticket of one is not taken by another */
     struct tickets *tickets;     /* kept; NULL: keys of this context alone, which nothing outlives */
     int64_t ticket_rotation_s;   /* how long a ticket is good; 0: none are given */

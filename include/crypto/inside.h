@@ -24,6 +24,9 @@ struct tls_context {
     const struct psk_keys *psk_keys;   /* NULL: certificates */
     struct tickets *tickets;           /* kept; NULL: OpenSSL's own keys, or no tickets */
     int64_t ticket_rotation_s;
+    uint8_t *alpn; /* names as on the wire; its own */
+    size_t alpn_size;
+    bool is_alpn_strict;
     unsigned references; /* atomic */
 };
 
@@ -62,6 +65,7 @@ struct engine {
     uint8_t state;         /* enum engine_state */
     uint8_t trouble;       /* enum tls_trouble */
     uint8_t dial_trouble;  /* enum dial_trouble, of a client */
+    uint8_t doubt;         /* of a callback of ours that refuses: the trouble to be; else NONE */
     bool was_open;
     bool is_tls; /* the first bytes were looked at */
     uint8_t first[HELLO_LOOK_SIZE];
@@ -96,6 +100,16 @@ const char *peer_verify(SSL_CTX *ssl_ctx, X509 *certificate, STACK_OF(X509) * ch
 bool tickets_use(struct tls_context *context, struct tickets *tickets, int64_t rotation_s);
 /* For tests: another clock than the machine's. */
 void tickets_set_clock(struct tickets *tickets, int64_t (*now_s)(void));
+
+/* alpn: the protocols of a listener. `load` says what is wrong. */
+struct loading;
+bool alpn_load(struct loading *loading, struct tls_context *context);
+void alpn_use(struct tls_context *context);
+/* False: the device offers none, and the listener insists. For the callback of the ClientHello. */
+bool alpn_may_come(const struct tls_context *context, SSL *ssl);
+
+/* choose: looks at each ClientHello for this context. */
+void choose_use(struct tls_context *context);
 
 /* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
 struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);

@@ -187,10 +187,15 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                                                    "instead; remove one of the two"
                                                  : "%s needs TLS; add certfile and keyfile to this listener",
                       conf_row_of(needing[i].option)->keyword);
+    static const enum conf_option idle[] = {CONF_keyfile_password_file,
+                                            CONF_disable_client_cert_date_checks,
+                                            CONF_tls_version,
+                                            CONF_ciphers,
+                                            CONF_ciphers_tls13,
+                                            CONF_alpn,
+                                            CONF_alpn_strict};
     if (listener->psk_hint != NULL)
         return;
-    static const enum conf_option idle[] = {CONF_keyfile_password_file, CONF_disable_client_cert_date_checks,
-                                            CONF_tls_version, CONF_ciphers, CONF_ciphers_tls13};
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
         if (is_set(listener, idle[i]))
             AT_OPTION(findings, FINDING_WARNING, listener, idle[i],

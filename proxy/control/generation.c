@@ -169,6 +169,8 @@ static void load_tls(struct terms *terms, const struct generation *generation, s
         .tls_version = listener->tls_version,
         .ciphers = listener->ciphers,
         .ciphers_tls13 = listener->ciphers_tls13,
+        .alpn = listener->alpn,
+        .alpn_strict = listener->alpn_strict,
         .session_context = ticket_home(listener, home, sizeof home),
         .tickets = generation->tickets,
         .ticket_rotation_s = (int64_t)((generation->conf->ticket_rotation_ms + 999) / 1000),

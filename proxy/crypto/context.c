@@ -16,6 +16,7 @@ void tls_context_drop(struct tls_context *context) {
     sk_X509_CRL_pop_free(context->lists, X509_CRL_free);
     arena_destroy(context->psk_arena);
     tickets_drop(context->tickets);
+    free(context->alpn);
     free(context);
 }
 

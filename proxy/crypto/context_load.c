@@ -47,19 +47,6 @@ void context_set_fixed(SSL_CTX *ssl_ctx) {
     SSL_CTX_set_dh_auto(ssl_ctx, 1); /* only for those whose `ciphers` ask for it */
 }
 
-/* The registered name of MQTT; a device that offers something else gets no answer, not a refusal. */
-static int on_alpn_offered(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_size,
-                           const unsigned char *offered, unsigned offered_size, void *user) {
-    (void)ssl, (void)user;
-    for (unsigned i = 0; i < offered_size && offered[i] < offered_size - i; i += 1u + offered[i])
-        if (offered[i] == 4 && memcmp(offered + i + 1, "mqtt", 4) == 0) {
-            *chosen = offered + i + 1;
-            *chosen_size = 4;
-            return SSL_TLSEXT_ERR_OK;
-        }
-    return SSL_TLSEXT_ERR_NOACK;
-}
-
 static void set_version(struct loading *loading, SSL_CTX *ssl_ctx) {
     const char *wanted = loading->settings->tls_version;
     int version = 0;
@@ -250,7 +237,9 @@ static struct tls_context *build(struct loading *loading) {
     context->ignores_client_dates = loading->settings->disable_client_cert_date_checks;
     context->expires_s = expires_s_of(loading);
     context_set_fixed(ssl_ctx);
-    SSL_CTX_set_alpn_select_cb(ssl_ctx, on_alpn_offered, NULL);
+    if (alpn_load(loading, context))
+        alpn_use(context);
+    choose_use(context);
     set_version(loading, ssl_ctx);
     set_ciphers(loading, ssl_ctx); /* before the certificate: a list may set the security level */
     for (size_t i = 0; i < loading->own_count && loading_is_good(loading); i++) {

@@ -75,10 +75,12 @@ static void judge(struct engine *engine, int result) {
     case SSL_ERROR_WANT_READ: return;
     case SSL_ERROR_ZERO_RETURN: end(engine, ENGINE_CLOSED, TLS_TROUBLE_NONE); return;
     case SSL_ERROR_WANT_WRITE: end(engine, ENGINE_BROKEN, TLS_TROUBLE_FLOOD); break;
-    default:
+    default: {
         if (engine->context->is_client)
             engine->dial_trouble = (uint8_t)dial_trouble_of(engine->ssl);
-        end(engine, ENGINE_BROKEN, psk_trouble(engine, trouble_of(engine->ssl)));
+        enum tls_trouble trouble = psk_trouble(engine, trouble_of(engine->ssl));
+        end(engine, ENGINE_BROKEN, engine->doubt != TLS_TROUBLE_NONE ? engine->doubt : trouble);
+    }
     }
     if (engine->context->is_client && engine->dial_trouble == DIAL_TROUBLE_NONE)
         engine->dial_trouble = DIAL_TROUBLE_OTHER;

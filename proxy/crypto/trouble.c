@@ -89,6 +89,7 @@ static enum tls_trouble of_reason(const SSL *ssl, int reason) {
     case SSL_R_NO_SHARED_GROUPS: return TLS_TROUBLE_NO_SHARED_GROUP;
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
     case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS: return TLS_TROUBLE_NO_SHARED_SIGNATURE;
+    case SSL_R_NO_APPLICATION_PROTOCOL: return TLS_TROUBLE_NO_SHARED_PROTOCOL;
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return TLS_TROUBLE_CERTIFICATE_MISSING;
     case SSL_R_CERTIFICATE_VERIFY_FAILED: return of_verification(SSL_get_verify_result(ssl));
     case SSL_R_EXCESSIVE_MESSAGE_SIZE: /* a chain above max_cert_list */

@@ -482,7 +482,9 @@ static void on_device_open(struct link *link) {
     if (link->engine != NULL) {
         count(session, METRIC_handshakes, 1);
         count(session, METRIC_handshakes_resumed, engine_is_resumed(link->engine));
-        log_debug("TLS handshake done: %s %s", engine_version(link->engine), engine_cipher(link->engine));
+        struct span protocol = engine_protocol(link->engine);
+        log_debug("TLS handshake done: %s %s %.*s", engine_version(link->engine), engine_cipher(link->engine),
+                  SPAN_PRINT(protocol));
         enum session_end end = session_judge_device(session); /* by what came during the handshake */
         if (end != SESSION_END_NONE) {
             session_end(session, end);

@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 from peers.certs import openssl
+from peers.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,34 @@ def test_encrypted_key(gate_of, backend, ca, port, tmp_path):
     assert "no line of keyfile_password_file" in gate.reload()
     assert "CN = localhost" in s_client(port)
     assert "nobody can type its password" in gate.reload(config)
+
+
+def agreed(port, *names):
+    text = s_client(port, "-alpn", ",".join(names))
+    found = [line for line in text.splitlines() if line.startswith("ALPN protocol: ")]
+    assert found or "No ALPN negotiated" in text or "alert" in text, text
+    return found[0].split(": ")[1] if found else "refused" if "no application protocol" in text else None
+
+
+def test_alpn(gate_of, backend, broker, ca, certs, tmp_path):
+    plain, several, strict = (free_port() for _ in range(3))
+    lines = "listener %d\n" + certs.tls
+    gate = gate_of("backend 127.0.0.1:%d\n" % broker.port + lines % plain + lines % several + "alpn x-amzn-mqtt-ca mqtt\n" +
+                   lines % strict + "alpn_strict true\n")
+    assert agreed(plain, "h2", "mqtt") == "mqtt"
+    assert agreed(plain, "h2") is None and agreed(plain, "mqtt5") is None
+    assert agreed(several, "mqtt", "x-amzn-mqtt-ca") == "x-amzn-mqtt-ca" and agreed(several, "mqtt") == "mqtt"
+    assert agreed(strict, "mqtt") == "mqtt"
+    assert agreed(strict, "h2", "http/1.1") == "refused"
+    assert "no application protocol" in s_client(strict)
+    gate.wait_log("offers no protocol \\(ALPN\\) that this listener allows")
+    for port, name, status in ((plain, "mqtt", 0), (plain, "other", 0), (strict, "mqtt", 0), (strict, "other", 8)):
+        done = subprocess.run(["mosquitto_pub", "-h", "localhost", "-p", str(port), "--cafile", str(certs.cafile), "--tls-alpn", name,
+                               "-t", "a", "-m", "x", "-q", "1"], capture_output=True, timeout=30)
+        assert (done.returncode == 0) == (status == 0), (port, name, done.stderr)
+
+
+def test_bad_alpn(gate_of, backend, certs, port):
+    gate = gate_of("backend 127.0.0.1:%d\nlistener %d\n%s" % (backend.port, port, certs.tls))
+    log = gate.reload(gate.path.read_text().replace("certfile", "alpn %s\ncertfile" % ("a" * 256)))
+    assert "refused" in log and "protocol of 256 bytes" in log
