@@ -3,6 +3,7 @@
 #ifndef DRAWBRIDGE_BACKEND_BACKEND_H
 #define DRAWBRIDGE_BACKEND_BACKEND_H
 
+#include "conf/conf.h"
 #include "link/link.h"
 #include "link/loop.h"
 
@@ -13,6 +14,8 @@ struct backend_call {
     const struct link_events *events; /* of the link to come */
     void *owner;
     struct link_wish wish; /* borrowed while on_dialed has not been called */
+    const struct conf_backend *where; /* read at the first attempt alone */
+    struct backend *backend;          /* found then, by the worker */
     /* error < 0: no link, and no further address to try. Otherwise `link` is open already, or
      * is connecting and its events follow. */
     void (*on_dialed)(struct backend_call *call, int error, struct link *link);
@@ -23,7 +26,9 @@ struct backend_call {
 
 struct backend {
     struct loop *loop;
-    const char *host; /* borrowed, as `path`: from the running configuration */
+    struct backend *next; /* of the same worker */
+    char *text;           /* what tells it from the others, as conf_backend's; its own */
+    const char *host;     /* its own, as `path` */
     const char *path;
     uint16_t port;
     struct address addresses[BACKEND_ADDRESSES_MAX];
@@ -34,10 +39,11 @@ struct backend {
     struct backend_call *waiting;
 };
 
-/* Also when the address changes: sessions that are connected stay. The texts must live until the next call.
- */
-void backend_set(struct backend *backend, struct loop *loop, const char *host, uint16_t port,
-                 const char *path);
+/* The backend among the worker's that this is, made when it is new; NULL when memory is out. They are few,
+ * and one that a configuration named once stays, since lookups may be under way. */
+struct backend *backend_find(struct backend **first, struct loop *loop, const struct conf_backend *where);
+/* Frees all, when the loop is closed. */
+void backend_free_all(struct backend **first);
 
 /* Dials the next address. May answer at once, or later. */
 void backend_dial(struct backend *backend, struct backend_call *call);

@@ -160,6 +160,9 @@ struct conf_listener {
     bool is_default_local; /* nothing was configured: listen on 127.0.0.1 and ::1, port 1883 */
     bool is_old_style;     /* made by `port` or `bind_address` */
     const struct conf_backend *backend;
+    const char *host;            /* of a host section: the name in small letters, perhaps *.NAME; else NULL */
+    struct conf_listener *hosts; /* its host sections, with all values effective */
+    size_t host_count;
     struct conf_origin origins[CONF_OPTION_COUNT]; /* of the effective values; ask conf_listener_origin */
 #define OPTION(scope, type, field, ...) CONF_OF_LISTENER_##scope(CONF_FIELD_##type(field))
 #include "conf/options.def"
@@ -194,7 +197,7 @@ void conf_destroy(struct conf *conf);
 
 /* True when the listener speaks TLS. */
 static inline bool conf_listener_is_tls(const struct conf_listener *listener) {
-    return listener->certfile != NULL || listener->psk_hint != NULL;
+    return listener->certfile != NULL || listener->pem_dir != NULL || listener->psk_hint != NULL;
 }
 
 /* What the username is taken from, in whatever keyword it was said; kind NONE: it is the device's own. */
@@ -224,8 +227,8 @@ static inline bool conf_is_from_all(const struct conf *conf, const struct conf_l
     return own->line == all->line && own->file == all->file;
 }
 
-/* "listener 8883 192.0.2.1", "listener 0 /run/x.sock", "the default listener": for log lines. Returns
- * `room`. */
+/* "listener 8883 192.0.2.1", "listener 0 /run/x.sock", "the default listener": for log lines, with " host
+ * NAME" behind it for a host. Returns `room`. */
 const char *conf_listener_name(const struct conf_listener *listener, char *room, size_t room_size);
 
 /* What base/log.h wants; borrows from the configuration. */

@@ -5,7 +5,7 @@
 #include "conf/plugin.h"
 
 struct pending_listener {
-    struct pending_listener *next;
+    struct pending_listener *next, *hosts;
     struct conf_listener listener;
 };
 

@@ -21,6 +21,8 @@ struct gate {
     struct metrics_server *metrics;
     struct watch *watch;
     uv_signal_t signals[6];
+    uv_timer_t expiry_timer; /* looks at the certificates' days once a day */
+    int64_t expiry_looked_s;
     bool is_ready, is_stopping;
     uint64_t reloads_good, reloads_bad;
     int64_t started_s;

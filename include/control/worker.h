@@ -33,7 +33,7 @@ struct worker {
     struct loop loop;
     struct session_host host; /* its `host.loop` users find the worker by container */
     struct tally tally;
-    struct backend backend;
+    struct backend *backends; /* that its sessions have asked for */
     struct crowd *crowd;
     struct arrival *arrivals; /* connections whose PROXY protocol header is awaited */
     struct acceptor *acceptors;

@@ -36,6 +36,7 @@ struct tls_settings {
     const char *ciphers_tls13;
     const char *alpn; /* protocols, separated by blanks or commas; NULL: mqtt */
     bool alpn_strict;
+    bool sni_strict;
     const char *session_context; /* tells listeners apart, so that a ticket of one is not taken by another */
     struct tickets *tickets;     /* kept; NULL: keys of this context alone, which nothing outlives */
     int64_t ticket_rotation_s;   /* how long a ticket is good; 0: none are given */
@@ -78,12 +79,25 @@ struct tls_client_settings {
  */
 struct tls_context *tls_context_load_client(const struct tls_client_settings *settings,
                                             struct findings *findings);
+/* Shows `host` (kept) to the devices that ask for `name` (small letters; *.NAME for one label more), instead
+ * of the context itself. `number` is the caller's. A name that is there already stays; false, and nothing is
+ * changed. Only before the context is in use. */
+enum tls_host_added { TLS_HOST_ADDED, TLS_HOST_THERE, TLS_HOST_NO_MEMORY };
+enum tls_host_added tls_context_add_host(struct tls_context *context, struct span name,
+                                         struct tls_context *host, unsigned number);
+/* Calls back with each DNS name in the context's own certificates, in small letters. */
+void tls_context_each_name(const struct tls_context *context, void (*tell)(void *keeper, struct span name),
+                           void *keeper);
+/* The number of the host that a device of this name belongs to; 0: none. */
+unsigned tls_context_number(const struct tls_context *context, struct span name);
 
 struct tls_context *tls_context_keep(struct tls_context *context);
 void tls_context_drop(struct tls_context *context); /* NULL is allowed */
 
-/* Seconds since the epoch when the first certificate of the chain ends, for the metrics. */
+/* Seconds since the epoch when the first certificate of all chains ends. */
 int64_t tls_context_expires_s(const struct tls_context *context);
+/* The same of each certfile, and its path (borrowed); NULL behind the last. */
+const char *tls_context_certfile(const struct tls_context *context, size_t index, int64_t *expires_s);
 
 /* "OpenSSL 3.0.19 ..." of the library in use. */
 const char *tls_library_version(void);

@@ -101,7 +101,8 @@ const char *dial_trouble_sentence(enum dial_trouble trouble);
 /* Facts for the log, after the handshake; static texts of OpenSSL. */
 const char *engine_version(const struct engine *engine); /* "TLSv1.3" */
 const char *engine_cipher(const struct engine *engine);
-struct span engine_protocol(const struct engine *engine); /* agreed on by ALPN; empty: none */
+struct span engine_host_name(const struct engine *engine); /* that the device asked for; empty: none */
+struct span engine_protocol(const struct engine *engine);  /* agreed on by ALPN; empty: none */
 bool engine_is_resumed(const struct engine *engine);
 
 bool engine_peer_has_certificate(const struct engine *engine);

@@ -10,9 +10,24 @@
 
 #define SHA256_SIZE 32
 
+/* A certificate of our own. */
+struct tls_own {
+    X509 *certificate; /* kept */
+    char *path;
+    int64_t expires_s; /* the first of its chain to end */
+};
+
+/* A name that devices may ask for, and what they get. */
+struct tls_host {
+    char *name;
+    struct tls_context *context; /* kept */
+    unsigned number;
+};
+
 struct tls_context {
     SSL_CTX *ssl_ctx;
-    int64_t expires_s;
+    struct tls_own owns[TLS_PAIRS_MAX];
+    size_t own_count;
     bool asks_certificate, certificate_is_optional;
     bool ignores_client_dates;
     bool is_client;                    /* of tls_context_load_client */
@@ -26,7 +41,9 @@ struct tls_context {
     int64_t ticket_rotation_s;
     uint8_t *alpn; /* names as on the wire; its own */
     size_t alpn_size;
-    bool is_alpn_strict;
+    bool is_alpn_strict, is_sni_strict;
+    struct tls_host *hosts; /* in the order of their names */
+    size_t host_count;
     unsigned references; /* atomic */
 };
 
@@ -56,9 +73,11 @@ struct identity {
 
 struct engine {
     SSL *ssl;
-    struct tls_context *context;
-    struct span in;         /* ciphertext that was fed and not yet taken */
-    struct engine_out *out; /* of the call in progress, else NULL */
+    struct tls_context *context;  /* of the host, when the device asked for one */
+    struct tls_context *listener; /* that it began with; kept, for OpenSSL goes on to ask it */
+    char *host_name;              /* that the device asked for, in small letters; NULL: none */
+    struct span in;               /* ciphertext that was fed and not yet taken */
+    struct engine_out *out;       /* of the call in progress, else NULL */
     struct identity *identity;
     const struct psk *psk; /* that the device has named; kept by the context */
     bool is_psk_unknown;   /* it has named one that does not exist */
@@ -67,7 +86,8 @@ struct engine {
     uint8_t dial_trouble;  /* enum dial_trouble, of a client */
     uint8_t doubt;         /* of a callback of ours that refuses: the trouble to be; else NONE */
     bool was_open;
-    bool is_tls; /* the first bytes were looked at */
+    bool is_tls;    /* the first bytes were looked at */
+    bool is_chosen; /* the ClientHello was looked at */
     uint8_t first[HELLO_LOOK_SIZE];
     uint8_t first_count, first_given;
 };
@@ -110,6 +130,7 @@ bool alpn_may_come(const struct tls_context *context, SSL *ssl);
 
 /* choose: looks at each ClientHello for this context. */
 void choose_use(struct tls_context *context);
+void choose_clear(struct tls_context *context);
 
 /* peer: the identity of the verified certificate; NULL when there is none (is_out_of_memory false). */
 struct identity *peer_identity(const SSL *ssl, bool *is_out_of_memory);

@@ -74,6 +74,8 @@ struct name_text name_of(const X509_NAME *name);
 void own_load(struct loading *loading);
 void own_check(struct loading *loading);
 void own_clear(struct loading *loading);
+/* The pair in question, for who asks the context about its certificates. False: memory is out. */
+bool own_keep(const struct loading *loading, struct tls_context *context);
 
 /* Modes and options that no setting changes. */
 void context_set_fixed(SSL_CTX *ssl_ctx);

@@ -40,6 +40,7 @@ struct session {
     struct session *next, **previous;
     struct generation *generation; /* kept */
     size_t listener_index;
+    unsigned host_number;         /* of its generation's terms; 0: the listener's own */
     struct link *device, *broker; /* NULL before and after */
     unsigned open_count;          /* links and jobs that must finish before the session is freed */
     bool is_crowded, is_started, is_device_waiting;
@@ -73,14 +74,17 @@ struct session {
 
 /* Terms in force for this session. */
 static inline const struct terms *session_terms(const struct session *session) {
-    return &session->generation->terms[session->listener_index];
+    const struct terms *terms = &session->generation->terms[session->listener_index];
+    return session->host_number == 0 ? terms : &terms->hosts[session->host_number - 1];
 }
 
 static inline struct span heap_span(const struct heap *heap) {
     return span_of(heap->at, heap->size);
 }
 
-/* admit.c: judges the CONNECT and writes what the broker shall get into session->connect. True: go on
+/* admit.c: finds the host that the device asked for in the session's generation. */
+void session_find_host(struct session *session);
+/* Judges the CONNECT and writes what the broker shall get into session->connect. True: go on
  * (perhaps with a password to check: *needs_check). False: refused with *reason. `packet` is the device's
  * own. */
 bool session_admit(struct session *session, struct mqtt_connect *connect, struct span packet,

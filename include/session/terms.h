@@ -25,7 +25,14 @@ struct terms {
     const struct certificate_rules *certificates; /* NULL: all that were verified are allowed */
     struct inspect_limits limits;
     struct backend_identity identity;
+    struct terms *hosts; /* of a listener: those of its host sections, in their order; its own memory */
+    size_t host_count;
+    struct tls_context **files; /* of pem_dir, kept; its own memory */
+    size_t file_count;
 };
+
+/* Where the devices of this name (SNI; empty: none) belong: 0 is the listener itself, 1 its first host. */
+unsigned terms_host_number(const struct terms *terms, struct span name);
 
 /* The listener's rules for messages and subscriptions; borrows from its configuration. */
 void terms_take_rules(struct inspect_limits *limits, const struct conf_listener *listener);
@@ -34,7 +41,8 @@ void terms_take_rules(struct inspect_limits *limits, const struct conf_listener 
 struct backend_http_proxy {
     const char *host; /* NULL: none */
     uint16_t port;
-    struct span request; /* what it is asked */
+    struct span request;       /* what it is asked */
+    struct conf_backend place; /* it, as a place to dial */
 };
 
 struct generation {
@@ -45,6 +53,8 @@ struct generation {
     struct backend_http_proxy http_proxy;
     struct terms *terms; /* one per running listener, by its index */
     size_t terms_count;
+    struct terms **every; /* each listener's, its hosts' behind it; for who loads and shows */
+    size_t every_count;
     struct tickets *tickets; /* kept */
     uint64_t number;
 };

@@ -1,6 +1,7 @@
 #include "backend/backend.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A name's addresses are used this long before it is looked up again. */
@@ -8,20 +9,57 @@
 
 static void on_resolved(struct loop_lookup *lookup, int error, const struct address *addresses, size_t count);
 
-void backend_set(struct backend *backend, struct loop *loop, const char *host, uint16_t port,
-                 const char *path) {
+static void destroy(struct backend *backend) {
+    free(backend->text);
+    free((char *)(uintptr_t)backend->host);
+    free((char *)(uintptr_t)backend->path);
+    free(backend);
+}
+
+static struct backend *make(struct loop *loop, const struct conf_backend *where) {
+    struct backend *backend = calloc(1, sizeof *backend);
+    if (backend == NULL)
+        return NULL;
     backend->loop = loop;
-    backend->host = host;
-    backend->path = path;
-    backend->port = port;
+    backend->text = strdup(where->text);
+    backend->host = where->host == NULL ? NULL : strdup(where->host);
+    backend->path = where->path == NULL ? NULL : strdup(where->path);
+    backend->port = where->port;
     backend->lookup.done = on_resolved;
-    backend->count = backend->preferred = 0;
-    backend->is_literal = path != NULL ? address_of_path(&backend->addresses[0], path)
-                                       : address_read(&backend->addresses[0], host, port);
-    if (backend->is_literal)
-        backend->count = 1;
-    else
-        backend->is_stale = true;
+    if (backend->text == NULL || (backend->host == NULL && backend->path == NULL)) {
+        destroy(backend);
+        return NULL;
+    }
+    backend->is_literal = backend->path != NULL
+                              ? address_of_path(&backend->addresses[0], backend->path)
+                              : address_read(&backend->addresses[0], backend->host, backend->port);
+    backend->count = backend->is_literal ? 1 : 0;
+    backend->is_stale = !backend->is_literal;
+    return backend;
+}
+
+static bool is_same(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+struct backend *backend_find(struct backend **first, struct loop *loop, const struct conf_backend *where) {
+    for (struct backend *one = *first; one != NULL; one = one->next)
+        if (strcmp(one->text, where->text) == 0 && is_same(one->path, where->path))
+            return one;
+    struct backend *made = make(loop, where);
+    if (made != NULL) {
+        made->next = *first;
+        *first = made;
+    }
+    return made;
+}
+
+void backend_free_all(struct backend **first) {
+    while (*first != NULL) {
+        struct backend *one = *first;
+        *first = one->next;
+        destroy(one);
+    }
 }
 
 static void dial(struct backend *backend, struct backend_call *call) {

@@ -4,6 +4,7 @@
 #include "conf/check_entry.h"
 #include "conf/check_identity.h"
 #include "conf/check_rates.h"
+#include "conf/host.h"
 #include "conf/rows.h"
 
 #define ID_PREFIX_MAX      50
@@ -110,13 +111,36 @@ static void check_metrics(const struct conf *conf, struct findings *findings) {
     }
 }
 
+static void check_backend_place(const struct conf *conf, const struct conf_backend *backend,
+                                struct findings *findings);
+
+/* What leads to the broker leads to the one that stands before any listener: another one must not be reached
+ * in plain text, or around the proxy, where that was not meant. */
+static void check_backend_way(const struct conf *conf, const struct conf_backend *backend,
+                              struct findings *findings) {
+    if (backend != NULL && (conf->backend_tls || conf->backend_http_proxy != NULL))
+        findings_add(findings, FINDING_ERROR, backend->file, backend->line,
+                     "a host cannot have a backend of its own beside %s yet; remove one of the two",
+                     conf->backend_tls ? "backend_tls" : "backend_http_proxy");
+}
+
 static void check_backend(const struct conf *conf, struct findings *findings) {
-    const struct conf_backend *backend = conf->backend;
     if (conf->origins[CONF_backend].line == 0)
         findings_add(
             findings, FINDING_ERROR, conf->path, 0,
             "there is no backend; add a line such as `backend 127.0.0.1:1884` that names the MQTT broker "
             "behind Drawbridge");
+    check_backend_place(conf, conf->backend, findings);
+    for (size_t i = 0; i < conf->listener_count; i++)
+        for (size_t j = 0; j < conf->listeners[i].host_count; j++)
+            if (conf->listeners[i].hosts[j].backend != conf->backend) {
+                check_backend_place(conf, conf->listeners[i].hosts[j].backend, findings);
+                check_backend_way(conf, conf->listeners[i].hosts[j].backend, findings);
+            }
+}
+
+static void check_backend_place(const struct conf *conf, const struct conf_backend *backend,
+                                struct findings *findings) {
     if (backend == NULL)
         return;
     for (size_t i = 0; i < conf->listener_count; i++) {
@@ -167,7 +191,7 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
             "there are %zu certfile lines and %zu keyfile lines; the first keyfile belongs to the first "
             "certfile, the second to the second, so there must be as many",
             certificates, keys);
-    if (listener->certfile != NULL)
+    if (conf_listener_is_tls(listener))
         return;
     bool is_told_of_tls =
         listener->enable_proxy_protocol == 2; /* by the proxy in front, which has checked it */
@@ -187,15 +211,10 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                                                    "instead; remove one of the two"
                                                  : "%s needs TLS; add certfile and keyfile to this listener",
                       conf_row_of(needing[i].option)->keyword);
-    static const enum conf_option idle[] = {CONF_keyfile_password_file,
-                                            CONF_disable_client_cert_date_checks,
-                                            CONF_tls_version,
-                                            CONF_ciphers,
-                                            CONF_ciphers_tls13,
-                                            CONF_alpn,
-                                            CONF_alpn_strict};
-    if (listener->psk_hint != NULL)
-        return;
+    static const enum conf_option idle[] = {CONF_keyfile_password_file, CONF_disable_client_cert_date_checks,
+                                            CONF_tls_version,           CONF_ciphers,
+                                            CONF_ciphers_tls13,         CONF_alpn,
+                                            CONF_alpn_strict,           CONF_sni_strict};
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
         if (is_set(listener, idle[i]))
             AT_OPTION(findings, FINDING_WARNING, listener, idle[i],
@@ -204,7 +223,7 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
 }
 
 static void check_certificates(const struct conf_listener *listener, struct findings *findings) {
-    if (listener->certfile == NULL || listener->keyfile == NULL)
+    if (!conf_listener_is_tls(listener))
         return;
     bool has_authority = listener->cafile != NULL || listener->capath != NULL;
     if (listener->crl_check != CONF_CRL_CHECK_LEAF && listener->crlfile == NULL)
@@ -370,6 +389,34 @@ static bool is_own(const struct conf *conf, const struct conf_listener *listener
     return own->line != all->line || own->file != all->file;
 }
 
+/* What a host has from its listener was looked at there. */
+static void check_hosts(const struct conf_listener *listener, struct findings *findings) {
+    static const enum conf_option of_tls[] = {CONF_certfile,
+                                              CONF_keyfile,
+                                              CONF_cafile,
+                                              CONF_capath,
+                                              CONF_crlfile,
+                                              CONF_require_certificate,
+                                              CONF_use_identity_as_username,
+                                              CONF_use_subject_as_username};
+    host_check(listener, findings);
+    for (size_t i = 0; i < listener->host_count && conf_listener_is_tls(listener); i++) {
+        const struct conf_listener *host = &listener->hosts[i];
+        bool has_tls = false;
+        for (size_t j = 0; j < sizeof of_tls / sizeof of_tls[0]; j++)
+            has_tls |=
+                host->origins[of_tls[j]].line > host->line && host->origins[of_tls[j]].file == host->file;
+        if (has_tls) {
+            check_tls(host, findings);
+            check_certificates(host, findings);
+        }
+        if (host->mount_point != listener->mount_point)
+            check_mount_point(host, findings);
+        if (host->backend_clientid_prefix != listener->backend_clientid_prefix)
+            check_backend_prefix(host, findings);
+    }
+}
+
 static void check_listener(struct conf *conf, struct conf_listener *listener, struct findings *findings) {
     if (listener->max_connections < 0)
         listener->max_connections = -1;
@@ -378,6 +425,7 @@ static void check_listener(struct conf *conf, struct conf_listener *listener, st
     conf_check_identity(listener, findings);
     check_tls_version(listener, findings);
     check_coming(listener, findings);
+    check_hosts(listener, findings);
     check_unix(listener, findings);
     check_mount_point(listener, findings);
     check_receive_maximum(listener, findings);

@@ -22,6 +22,9 @@ const char *conf_listener_name(const struct conf_listener *listener, char *room,
                  text_quote(address, sizeof address, span_of_text(listener->address)));
     else
         snprintf(room, room_size, "listener %u", listener->port);
+    size_t used = strlen(room);
+    if (listener->host != NULL && used < room_size)
+        snprintf(room + used, room_size - used, " host %s", listener->host);
     return room;
 }
 

@@ -82,16 +82,38 @@ static void compare_listeners(struct comparing *comparing, const struct conf_lis
 }
 
 static void tell_listener(struct comparing *comparing, const struct conf_listener *listener, bool is_gone) {
-    struct conf_change change = {.keyword = "listener",
+    bool is_host = listener->host != NULL;
+    struct conf_change change = {.keyword = is_host ? "host" : "listener",
                                  .file = listener->file,
                                  .line = listener->line,
                                  .listener = listener,
                                  .is_gone = is_gone,
-                                 .needs_restart = true};
+                                 .needs_restart = !is_host};
     char *room = is_gone ? change.from : change.to;
     conf_listener_name(listener, room, TEXT_QUOTED_SIZE);
     snprintf(is_gone ? change.to : change.from, TEXT_QUOTED_SIZE, "none");
     tell(comparing, &change);
+}
+
+static const struct conf_listener *find_host(const struct conf_listener *listener, const char *name) {
+    for (size_t i = 0; i < listener->host_count; i++)
+        if (strcmp(listener->hosts[i].host, name) == 0)
+            return &listener->hosts[i];
+    return NULL;
+}
+
+static void compare_hosts(struct comparing *comparing, const struct conf_listener *running,
+                          const struct conf_listener *wanted) {
+    for (size_t i = 0; i < wanted->host_count; i++) {
+        const struct conf_listener *counterpart = find_host(running, wanted->hosts[i].host);
+        if (counterpart == NULL)
+            tell_listener(comparing, &wanted->hosts[i], false);
+        else
+            compare_listeners(comparing, counterpart, &wanted->hosts[i]);
+    }
+    for (size_t i = 0; i < running->host_count; i++)
+        if (find_host(wanted, running->hosts[i].host) == NULL)
+            tell_listener(comparing, &running->hosts[i], true);
 }
 
 size_t conf_diff(const struct conf *running, const struct conf *wanted,
@@ -107,8 +129,10 @@ size_t conf_diff(const struct conf *running, const struct conf *wanted,
         const struct conf_listener *counterpart = find_listener(running, listener);
         if (counterpart == NULL)
             tell_listener(&comparing, listener, false);
-        else
+        else {
             compare_listeners(&comparing, counterpart, listener);
+            compare_hosts(&comparing, counterpart, listener);
+        }
     }
     for (size_t i = 0; i < running->listener_count; i++)
         if (find_listener(wanted, &running->listeners[i]) == NULL)

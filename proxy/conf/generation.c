@@ -1,6 +1,7 @@
 /* A generation from its start (the defaults) to its end (every listener's values effective and checked). */
 #include "conf/check.h"
 #include "conf/files.h"
+#include "conf/host.h"
 #include "conf/reading.h"
 
 #include <stdlib.h>
@@ -98,6 +99,7 @@ static void settle_listeners(struct reading *reading) {
         *listener = pending->listener;
         inherit(listener, &conf->shared);
         listener->backend = conf->backend;
+        host_settle(reading, listener, pending);
     }
     conf->shared.backend = conf->backend;
 }

@@ -1,8 +1,10 @@
 /* Lines into a generation: which row, and whose value. */
 #include "base/text.h"
 #include "conf/files.h"
+#include "conf/host.h"
 #include "conf/lexer.h"
 #include "conf/reading.h"
+#include "conf/words.h"
 
 #define REFUSE(place, ...)                                                                                   \
     findings_add((place)->findings, FINDING_ERROR, (place)->file, (place)->line, __VA_ARGS__)
@@ -14,6 +16,7 @@ struct open_file {
     struct value_place place;
     bool is_main;
     struct conf_listener *listener; /* the one above; NULL before any */
+    struct conf_listener *host;     /* the section of it that is open; NULL: none */
     struct plugin *plugin;
     bool is_in_connection;
 };
@@ -54,6 +57,7 @@ static void open_old_style(struct reading *reading, struct open_file *file, cons
     const struct value_place *place = &file->place;
     struct conf_listener *listener = old_style_listener(reading, place, row->keyword);
     file->listener = listener;
+    file->host = NULL;
     if (listener == NULL)
         return;
     if (!reading->old_style_is_open) {
@@ -87,6 +91,7 @@ static void open_listener(struct reading *reading, struct open_file *file, const
                           struct span rest) {
     const struct value_place *place = &file->place;
     struct conf_listener *listener = reading_add_listener(reading, place);
+    file->host = NULL;
     file->listener = listener; /* even a wrong one takes the lines below */
     int32_t port;
     if (listener == NULL || !value_read_int(place, row->keyword, &rest, row->low, row->high, &port))
@@ -135,10 +140,20 @@ static void include_folder(struct reading *reading, struct open_file *file, stru
     files_free(paths, count);
 }
 
+static void open_host(struct reading *reading, struct open_file *file, struct span rest) {
+    if (file->listener == NULL)
+        REFUSE(&file->place,
+               "host stands before any listener; put it below the listener line it is meant for");
+    else
+        file->host = host_open(reading, file->listener, &file->place, rest);
+}
+
 static void open_structure(struct reading *reading, struct open_file *file, const struct conf_row *row,
                            struct span rest) {
     if (row->option == CONF_listener)
         open_listener(reading, file, row, rest);
+    else if (row->option == CONF_host)
+        open_host(reading, file, rest);
     else if (row->option == CONF_include_dir)
         include_folder(reading, file, rest);
     else
@@ -176,6 +191,30 @@ static void *home_of(struct reading *reading, struct open_file *file, enum conf_
     return file->listener != NULL ? file->listener : old_style_listener(reading, &file->place, keyword);
 }
 
+/* The line of a host section: true when it was read or refused here, false when it is none of the host's. */
+static bool read_of_host(struct reading *reading, struct open_file *file, const struct conf_row *row,
+                         const struct conf_row *option, struct span rest) {
+    struct conf_listener *host = file->host;
+    bool is_listeners = row->scope == CONF_SCOPE_LISTENER || row->scope == CONF_SCOPE_INHERITED ||
+                        (row->scope == CONF_SCOPE_SECURITY && reading->conf->per_listener_settings);
+    if (option->option == CONF_backend) {
+        if (host->origins[CONF_backend].line != 0)
+            REFUSE(&file->place, "backend of host %s stands at %s:%u already; remove one of the two lines",
+                   host->host, host->origins[CONF_backend].file, host->origins[CONF_backend].line);
+        words_read_backend(&file->place, row->keyword, rest, &host->backend);
+        host->origins[CONF_backend] = (struct conf_origin){file->place.file, file->place.line};
+    } else if (host_may_have(option->option)) {
+        value_read(&file->place, option, row->keyword, rest, host, &host->origins[option->option]);
+    } else if (is_listeners) {
+        REFUSE(&file->place,
+               "%s is the listener's, not that of a host; put it above the first host line of the listener",
+               row->keyword);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* Must come before what it rules, and stays true once it is. */
 static void read_per_listener(struct reading *reading, const struct value_place *place, struct span rest) {
     bool value;
@@ -203,6 +242,8 @@ static void read_option(struct reading *reading, struct open_file *file, const s
         read_per_listener(reading, &file->place, rest);
         return;
     }
+    if (file->host != NULL && read_of_host(reading, file, row, option, rest))
+        return;
     void *home = home_of(reading, file, row->scope, row->keyword);
     if (home == NULL)
         return;
@@ -213,6 +254,11 @@ static void read_option(struct reading *reading, struct open_file *file, const s
 
 static void read_plugin(struct reading *reading, struct open_file *file, struct span keyword,
                         struct span rest) {
+    if (file->host != NULL) {
+        REFUSE(&file->place,
+               "a plugin is the listener's, not that of a host; put it above the first host line");
+        return;
+    }
     bool attaches = span_is_text(keyword, "plugin") || span_is_text(keyword, "auth_plugin");
     struct conf_listener *secured = attaches ? security_home(reading, file, "a plugin") : NULL;
     struct conf_listener *shared = reading->conf->per_listener_settings ? NULL : &reading->conf->shared;

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/diff.h"
+#include "control/expiry.h"
 #include "control/generation.h"
 #include "control/watch.h"
 #include "crypto/random.h"
@@ -254,6 +255,8 @@ static void stop(struct gate *gate) {
     for (size_t i = 0; i < sizeof gate->signals / sizeof gate->signals[0]; i++)
         if (gate->signals[i].data != NULL)
             uv_close((uv_handle_t *)&gate->signals[i], NULL);
+    if (gate->expiry_timer.data != NULL)
+        uv_close((uv_handle_t *)&gate->expiry_timer, NULL);
     metrics_close(gate);
     watch_close(gate->watch);
     gate->watch = NULL;
@@ -283,12 +286,28 @@ static void catch_signals(struct gate *gate) {
     }
 }
 
+#define DAY_MS (24 * 3600 * 1000)
+
+static void on_day(uv_timer_t *timer) {
+    struct gate *gate = timer->data;
+    int64_t now_s = time(NULL);
+    expiry_tell(gate->generation, gate->expiry_looked_s, now_s);
+    gate->expiry_looked_s = now_s;
+}
+
+static void watch_expiry(struct gate *gate) {
+    uv_timer_init(&gate->loop->uv, &gate->expiry_timer);
+    gate->expiry_timer.data = gate;
+    gate->expiry_looked_s = time(NULL);
+    uv_timer_start(&gate->expiry_timer, on_day, DAY_MS, DAY_MS);
+}
+
 static void say_what_decides(const struct gate *gate) {
     const struct conf_backend *backend = gate->generation->conf->backend;
-    for (size_t i = 0; i < gate->generation->terms_count; i++) {
-        const struct terms *terms = &gate->generation->terms[i];
+    for (size_t i = 0; i < gate->generation->every_count; i++) {
+        const struct terms *terms = gate->generation->every[i];
         const struct conf_listener *listener = terms->listener;
-        char name[256];
+        char name[512];
         conf_listener_name(listener, name, sizeof name);
         bool is_named = conf_listener_user_source(listener).kind != CONF_SOURCE_NONE;
         log_info(
@@ -297,6 +316,13 @@ static void say_what_decides(const struct gate *gate) {
             : terms->accounts != NULL ? "the password_file decides who may come in"
                                       : "no password_file: the broker decides about usernames and passwords",
             terms->acl != NULL ? "the acl_file decides about topics" : "no acl_file: all topics are allowed");
+    }
+    for (size_t i = 0; i < gate->generation->every_count; i++) {
+        const struct conf_listener *listener = gate->generation->every[i]->listener;
+        char name[512];
+        if (listener->backend != backend)
+            log_info("The broker of %s is at %s.", conf_listener_name(listener, name, sizeof name),
+                     listener->backend->text);
     }
     const struct backend_http_proxy *proxy = &gate->generation->http_proxy;
     log_info("The broker is at %s%s.", backend->text,
@@ -369,6 +395,7 @@ static bool start(struct gate *gate) {
         return false;
     privilege_warn(gate->generation);
     catch_signals(gate);
+    watch_expiry(gate);
     count_descriptors(gate);
     return start_workers(gate);
 }

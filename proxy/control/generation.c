@@ -1,6 +1,7 @@
 #include "control/generation.h"
 
 #include "control/identity.h"
+#include "control/tls_terms.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +17,11 @@
 void generation_drop(struct generation *generation) {
     if (generation == NULL || __atomic_sub_fetch(&generation->references, 1, __ATOMIC_ACQ_REL) != 0)
         return;
+    for (size_t i = 0; i < generation->every_count; i++)
+        tls_terms_clear(generation->every[i]);
     for (size_t i = 0; i < generation->terms_count; i++)
-        tls_context_drop(generation->terms[i].tls);
+        free(generation->terms[i].hosts);
+    free(generation->every);
     tls_context_drop(generation->backend_tls);
     tickets_drop(generation->tickets);
     conf_destroy(generation->conf);
@@ -59,16 +63,16 @@ struct span generation_read_file(const char *path, struct conf_origin origin, st
 static const struct terms *find_same(const struct generation *generation, size_t before, const char *path,
                                      bool is_acl) {
     for (size_t i = 0; i < before; i++) {
-        const struct conf_listener *listener = generation->terms[i].listener;
+        const struct conf_listener *listener = generation->every[i]->listener;
         const char *other = is_acl ? listener->acl_file : listener->password_file;
         if (other != NULL && strcmp(other, path) == 0)
-            return &generation->terms[i];
+            return generation->every[i];
     }
     return NULL;
 }
 
 static void load_acl(struct generation *generation, size_t index, struct findings *findings) {
-    struct terms *terms = &generation->terms[index];
+    struct terms *terms = generation->every[index];
     const char *path = terms->listener->acl_file;
     if (path == NULL)
         return;
@@ -86,7 +90,7 @@ static void load_acl(struct generation *generation, size_t index, struct finding
 }
 
 static void load_accounts(struct generation *generation, size_t index, struct findings *findings) {
-    struct terms *terms = &generation->terms[index];
+    struct terms *terms = generation->every[index];
     const char *path = terms->listener->password_file;
     if (path == NULL)
         return;
@@ -101,82 +105,6 @@ static void load_accounts(struct generation *generation, size_t index, struct fi
         return;
     terms->accounts = accounts_read(generation->arena, path, text, findings);
     free((void *)(uintptr_t)text.at);
-}
-
-static const char *first_of(const struct conf_pattern *list) {
-    return list == NULL ? NULL : list->text;
-}
-
-/* The pairs behind the first one; the configuration has as many keys as certificates. */
-static size_t list_more(const struct conf_listener *listener, struct tls_pair more[TLS_PAIRS_MAX]) {
-    size_t count = 0;
-    const struct conf_pattern *key = listener->keyfile == NULL ? NULL : listener->keyfile->next;
-    const struct conf_pattern *certificate = listener->certfile == NULL ? NULL : listener->certfile->next;
-    for (; certificate != NULL && key != NULL && count < TLS_PAIRS_MAX; key = key->next) {
-        more[count++] = (struct tls_pair){certificate->text, key->text};
-        certificate = certificate->next;
-    }
-    return count;
-}
-
-/* Keys of our own outlive a reload, or every device would come with a full handshake after it. */
-static void load_tickets(struct generation *generation, const struct generation *running,
-                         struct findings *findings) {
-    const struct conf *conf = generation->conf;
-    const struct conf_origin origin = conf->origins[CONF_ticket_keyfile];
-    if (conf->ticket_keyfile != NULL)
-        generation->tickets = tickets_load(conf->ticket_keyfile, origin.file, origin.line, findings);
-    else if (running != NULL && tickets_are_own(running->tickets))
-        generation->tickets = tickets_keep(running->tickets);
-    else
-        generation->tickets = tickets_create();
-    if (generation->tickets == NULL && conf->ticket_keyfile == NULL)
-        findings->out_of_memory = true;
-}
-
-/* What tickets are bound to beside what the context itself knows. Without the address, which instances that
- * share their keys do not have in common. */
-static const char *ticket_home(const struct conf_listener *listener, char *room, size_t room_size) {
-    if (listener->path != NULL)
-        return listener->path;
-    snprintf(room, room_size, "%u", listener->port);
-    return room;
-}
-
-static void load_tls(struct terms *terms, const struct generation *generation, struct findings *findings) {
-    const struct conf_listener *listener = terms->listener;
-    struct tls_pair more[TLS_PAIRS_MAX];
-    char home[16];
-    if (!conf_listener_is_tls(listener))
-        return;
-    struct tls_settings settings = {
-        .file = listener->file,
-        .line = listener->line,
-        .certfile = first_of(listener->certfile),
-        .keyfile = first_of(listener->keyfile),
-        .psk_file = listener->psk_hint == NULL ? NULL : listener->psk_file,
-        .psk_hint = listener->psk_hint,
-        .more = more,
-        .more_count = list_more(listener, more),
-        .keyfile_password_file = listener->keyfile_password_file,
-        .cafile = listener->cafile,
-        .capath = listener->capath,
-        .crlfiles = listener->crlfile,
-        .crl_checks_chain = listener->crl_check == CONF_CRL_CHECK_CHAIN,
-        .require_certificate = listener->require_certificate != CONF_CERTIFICATE_NONE,
-        .certificate_is_optional = listener->require_certificate == CONF_CERTIFICATE_OPTIONAL,
-        .disable_client_cert_date_checks = listener->disable_client_cert_date_checks,
-        .tls_version = listener->tls_version,
-        .ciphers = listener->ciphers,
-        .ciphers_tls13 = listener->ciphers_tls13,
-        .alpn = listener->alpn,
-        .alpn_strict = listener->alpn_strict,
-        .session_context = ticket_home(listener, home, sizeof home),
-        .tickets = generation->tickets,
-        .ticket_rotation_s = (int64_t)((generation->conf->ticket_rotation_ms + 999) / 1000),
-        .now_s = time(NULL),
-    };
-    terms->tls = tls_context_load(&settings, findings);
 }
 
 static void load_backend_tls(struct generation *generation, struct findings *findings) {
@@ -234,6 +162,33 @@ static const struct conf_listener *find_listener(const struct conf *conf,
     return NULL;
 }
 
+/* Terms of their own for the hosts, and the list of all. */
+static bool place_hosts(struct generation *generation, struct findings *findings) {
+    size_t count = generation->terms_count;
+    for (size_t i = 0; i < generation->terms_count; i++)
+        count += generation->terms[i].listener->host_count;
+    generation->every = calloc(count, sizeof *generation->every);
+    for (size_t i = 0; i < generation->terms_count && generation->every != NULL; i++) {
+        struct terms *terms = &generation->terms[i];
+        const struct conf_listener *listener = terms->listener;
+        generation->every[generation->every_count++] = terms;
+        if (listener->host_count == 0)
+            continue;
+        terms->hosts = calloc(listener->host_count, sizeof *terms->hosts);
+        if (terms->hosts == NULL) {
+            findings->out_of_memory = true;
+            return false;
+        }
+        terms->host_count = listener->host_count;
+        for (size_t j = 0; j < terms->host_count; j++) {
+            terms->hosts[j].listener = &listener->hosts[j];
+            generation->every[generation->every_count++] = &terms->hosts[j];
+        }
+    }
+    findings->out_of_memory |= generation->every == NULL;
+    return generation->every != NULL;
+}
+
 static bool place_listeners(struct generation *generation, const struct generation *running,
                             struct findings *findings) {
     const struct conf *conf = generation->conf;
@@ -255,7 +210,7 @@ static bool place_listeners(struct generation *generation, const struct generati
                 conf_listener_name(open, name, sizeof name));
         generation->terms[i].listener = found;
     }
-    return !findings_refuse(findings);
+    return !findings_refuse(findings) && place_hosts(generation, findings);
 }
 
 struct generation *generation_load(struct conf *conf, const struct generation *running,
@@ -271,19 +226,21 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
     generation->conf = conf;
     generation->number = running == NULL ? 1 : running->number + 1;
     generation->arena = arena_create();
-    load_tickets(generation, running, findings);
+    tls_terms_tickets(generation, running, findings);
     if (generation->arena == NULL)
         findings->out_of_memory = true;
     else if (place_listeners(generation, running, findings))
-        for (size_t i = 0; i < generation->terms_count; i++) {
+        for (size_t i = 0; i < generation->every_count; i++) {
             load_acl(generation, i, findings);
             load_accounts(generation, i, findings);
-            load_tls(&generation->terms[i], generation, findings);
-            generation->terms[i].certificates =
-                certificate_rules_compile(generation->arena, generation->terms[i].listener, findings);
-            set_limits(&generation->terms[i]);
-            identity_load(generation->arena, &generation->terms[i], findings);
+            tls_terms_load(generation->every[i], generation, findings);
+            generation->every[i]->certificates =
+                certificate_rules_compile(generation->arena, generation->every[i]->listener, findings);
+            set_limits(generation->every[i]);
+            identity_load(generation->arena, generation->every[i], findings);
         }
+    for (size_t i = 0; i < generation->terms_count; i++)
+        tls_terms_join(&generation->terms[i], generation, findings);
     load_backend_tls(generation, findings);
     if (generation->arena != NULL)
         http_proxy_load(generation, findings);
@@ -300,8 +257,8 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
         return NULL;
     }
     /* Belt and braces: a file that is named and did not become a rule book would let everybody in. */
-    for (size_t i = 0; i < generation->terms_count; i++) {
-        const struct terms *terms = &generation->terms[i];
+    for (size_t i = 0; i < generation->every_count; i++) {
+        const struct terms *terms = generation->every[i];
         bool is_half = (terms->listener->acl_file != NULL && terms->acl == NULL) ||
                        (terms->listener->password_file != NULL && terms->accounts == NULL) ||
                        (terms->listener->backend_username != NULL && !terms->identity.has_username) ||

@@ -1,4 +1,5 @@
 /* http_proxy: backend_http_proxy and the password beside it, made into the request that the proxy gets. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/tunnel.h"
@@ -76,6 +77,18 @@ static bool write_request(struct generation *generation, struct span credentials
     return !writer.is_full;
 }
 
+static bool set_place(struct generation *generation) {
+    struct backend_http_proxy *proxy = &generation->http_proxy;
+    char text[512];
+    snprintf(text, sizeof text, "http proxy %s:%u", proxy->host, proxy->port);
+    proxy->place = (struct conf_backend){.file = generation->conf->backend->file,
+                                         .line = generation->conf->backend->line,
+                                         .text = arena_text(generation->arena, span_of_text(text)),
+                                         .host = proxy->host,
+                                         .port = proxy->port};
+    return proxy->place.text != NULL;
+}
+
 void http_proxy_load(struct generation *generation, struct findings *findings) {
     const struct conf *conf = generation->conf;
     struct span text;
@@ -95,7 +108,8 @@ void http_proxy_load(struct generation *generation, struct findings *findings) {
     if (write_credentials(generation, &proxy, &credentials, findings)) {
         generation->http_proxy.port = proxy.port;
         generation->http_proxy.host = arena_text(generation->arena, proxy.host);
-        if (generation->http_proxy.host == NULL || !write_request(generation, writer_span(&credentials)))
+        if (generation->http_proxy.host == NULL || !write_request(generation, writer_span(&credentials)) ||
+            !set_place(generation))
             findings->out_of_memory = true;
     }
     explicit_bzero(room, sizeof room);

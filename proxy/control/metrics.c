@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "control/expiry.h"
 #include "control/gate.h"
 #include "control/http.h"
 
@@ -110,6 +111,29 @@ static void write_lobby(const struct gate *gate, FILE *out) {
     fprintf(out, "drawbridge_handshakes_open %lld\n", (long long)lobby_handshakes(gate->crowd.lobby));
 }
 
+/* A path or a host may hold what ends a label early. */
+static void write_label(FILE *out, const char *text) {
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', out);
+        fputc(*text == '\n' ? ' ' : *text, out);
+    }
+}
+
+static void write_expiry(void *keeper, const struct expiry *expiry) {
+    FILE *out = keeper;
+    char name[256];
+    struct conf_listener listener = *expiry->listener;
+    listener.host = NULL;
+    fputs("drawbridge_certificate_expires_seconds{listener=\"", out);
+    write_label(out, conf_listener_name(&listener, name, sizeof name));
+    fputs("\",host=\"", out);
+    write_label(out, expiry->listener->host == NULL ? "" : expiry->listener->host);
+    fputs("\",certificate=\"", out);
+    write_label(out, expiry->path);
+    fprintf(out, "\"} %lld\n", (long long)expiry->expires_s);
+}
+
 static void write_program(const struct gate *gate, FILE *out) {
     write_head(out, "build_info", "gauge", "Versions in use");
     fprintf(out, "drawbridge_build_info{version=\"%s\",libuv=\"%s\",openssl=\"%s\"} 1\n", DRAWBRIDGE_VERSION,
@@ -132,16 +156,8 @@ static void write_program(const struct gate *gate, FILE *out) {
     fprintf(out, "drawbridge_descriptors_limit %lld\n", (long long)gate->crowd.descriptors_full);
     write_lobby(gate, out);
     write_head(out, "certificate_expires_seconds", "gauge",
-               "When the first certificate of a listener's chain ends, in seconds since the epoch");
-    for (size_t i = 0; i < gate->generation->terms_count; i++) {
-        const struct terms *terms = &gate->generation->terms[i];
-        char name[256];
-        if (terms->tls == NULL || terms->listener->certfile == NULL)
-            continue;
-        conf_listener_name(terms->listener, name, sizeof name);
-        fprintf(out, "drawbridge_certificate_expires_seconds{listener=\"%s\"} %lld\n", name,
-                (long long)tls_context_expires_s(terms->tls));
-    }
+               "When the first certificate of the chain in a certfile ends, in seconds since the epoch");
+    expiry_each(gate->generation, write_expiry, out);
 }
 
 /* Of the certificate that the broker is shown. */

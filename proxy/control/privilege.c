@@ -76,8 +76,8 @@ void privilege_warn(const struct generation *generation) {
     warn_of(generation->conf->backend_keyfile, "backend_keyfile");
     warn_of(generation->conf->backend_http_proxy_password_file, "backend_http_proxy_password_file");
     warn_of(generation->conf->ticket_keyfile, "ticket_keyfile");
-    for (size_t i = 0; i < generation->terms_count; i++) {
-        const struct conf_listener *listener = generation->terms[i].listener;
+    for (size_t i = 0; i < generation->every_count; i++) {
+        const struct conf_listener *listener = generation->every[i]->listener;
         warn_of_each(listener->certfile, "certfile");
         warn_of_each(listener->keyfile, "keyfile");
         warn_of(listener->keyfile_password_file, "keyfile_password_file");

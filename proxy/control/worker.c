@@ -17,11 +17,18 @@ static uint64_t host_now_ms(struct session_host *host) {
 }
 
 static void host_dial(struct session_host *host, struct backend_call *call) {
-    backend_dial(&of_host(host)->backend, call);
+    struct worker *worker = of_host(host);
+    if (call->backend == NULL)
+        call->backend = backend_find(&worker->backends, &worker->loop, call->where);
+    if (call->backend == NULL)
+        call->on_dialed(call, UV_ENOMEM, NULL);
+    else
+        backend_dial(call->backend, call);
 }
 
 static void host_report(struct session_host *host, const struct backend_call *call, bool is_connected) {
-    backend_report(&of_host(host)->backend, call, is_connected);
+    (void)host;
+    backend_report(call->backend, call, is_connected);
 }
 
 static int host_work(struct session_host *host, struct loop_job *job) {
@@ -192,38 +199,12 @@ static void on_accept(struct acceptor *acceptor, struct wire *wire, const struct
 
 /* ---- the thread ---- */
 
-/* What is dialled: the broker, or the HTTP proxy in front of it. */
-struct place {
-    const char *host, *path;
-    uint16_t port;
-};
-
-static struct place place_of(const struct generation *generation) {
-    const struct conf_backend *backend = generation->conf->backend;
-    const struct backend_http_proxy *proxy = &generation->http_proxy;
-    return proxy->host != NULL ? (struct place){proxy->host, NULL, proxy->port}
-                               : (struct place){backend->host, backend->path, backend->port};
-}
-
-static bool is_same_text(const char *a, const char *b) {
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
 static void take_generation(struct worker *worker) {
     struct generation *wanted = __atomic_exchange_n(&worker->wanted, NULL, __ATOMIC_ACQ_REL);
     if (wanted == NULL)
         return;
     struct generation *old = worker->host.generation;
-    struct place now = old == NULL ? (struct place){NULL, NULL, 0} : place_of(old), next = place_of(wanted);
-    bool is_moved =
-        !is_same_text(now.host, next.host) || !is_same_text(now.path, next.path) || now.port != next.port;
     worker->host.generation = wanted;
-    if (is_moved) {
-        backend_set(&worker->backend, &worker->loop, next.host, next.port, next.path);
-    } else {
-        worker->backend.host = next.host;
-        worker->backend.path = next.path;
-    }
     session_recheck_all(&worker->host);
     session_wake_delayed(&worker->host);
     generation_drop(old);
@@ -348,6 +329,7 @@ void worker_join(struct worker *worker) {
     session_end_all(&worker->host, SESSION_END_SHUTDOWN);
     uv_walk(&worker->loop.uv, on_walk_close, NULL);
     loop_close(&worker->loop);
+    backend_free_all(&worker->backends);
     generation_drop(worker->wanted);
     generation_drop(worker->host.generation);
     uv_sem_destroy(&worker->is_started);

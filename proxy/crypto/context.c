@@ -17,11 +17,27 @@ void tls_context_drop(struct tls_context *context) {
     arena_destroy(context->psk_arena);
     tickets_drop(context->tickets);
     free(context->alpn);
+    for (size_t i = 0; i < context->own_count; i++) {
+        X509_free(context->owns[i].certificate);
+        free(context->owns[i].path);
+    }
+    choose_clear(context);
     free(context);
 }
 
 int64_t tls_context_expires_s(const struct tls_context *context) {
-    return context->expires_s;
+    int64_t expires_s = INT64_MAX;
+    for (size_t i = 0; i < context->own_count; i++)
+        if (context->owns[i].expires_s < expires_s)
+            expires_s = context->owns[i].expires_s;
+    return expires_s;
+}
+
+const char *tls_context_certfile(const struct tls_context *context, size_t index, int64_t *expires_s) {
+    if (index >= context->own_count)
+        return NULL;
+    *expires_s = context->owns[index].expires_s;
+    return context->owns[index].path;
 }
 
 const char *tls_library_version(void) {

@@ -174,13 +174,13 @@ static struct tls_context *build(struct client_loading *client) {
     context->ssl_ctx = ssl_ctx;
     context->references = 1;
     context->is_client = true;
-    context->expires_s = INT64_MAX;
     context_set_fixed(ssl_ctx);
     SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION);
-    if (sk_X509_num(loading->own->chain) != 0 && loading->own->key != NULL) {
-        context->expires_s = time_s_of(X509_get0_notAfter(sk_X509_value(loading->own->chain, 0)));
+    bool has_own = sk_X509_num(loading->own->chain) != 0 && loading->own->key != NULL;
+    if (has_own)
         use_own(client, ssl_ctx);
-    }
+    if (has_own && !own_keep(loading, context))
+        say_no_memory(loading);
     const char *sni = wanted->sni != NULL                                 ? wanted->sni
                       : wanted->host != NULL && !is_address(wanted->host) ? wanted->host
                                                                           : NULL;
@@ -198,7 +198,7 @@ struct tls_context *tls_context_load_client(const struct tls_client_settings *se
     struct client_loading client = {{.settings = &place,
                                      .findings = findings,
                                      .errors_before = findings->error_count,
-                                     .owns = {{.chain = sk_X509_new_null()}},
+                                     .owns = {{.certfile = settings->certfile, .chain = sk_X509_new_null()}},
                                      .own_count = 1,
                                      .authorities = sk_X509_new_null()},
                                     settings};

@@ -206,15 +206,22 @@ static bool set_session_context(struct loading *loading, SSL_CTX *ssl_ctx) {
     return is_good;
 }
 
-/* The first of all chains to end. */
-static int64_t expires_s_of(const struct loading *loading) {
-    int64_t expires_s = INT64_MAX;
-    for (size_t own = 0; own < loading->own_count; own++)
-        for (int i = 0; i < sk_X509_num(loading->owns[own].chain); i++) {
-            int64_t until_s = time_s_of(X509_get0_notAfter(sk_X509_value(loading->owns[own].chain, i)));
-            expires_s = until_s < expires_s ? until_s : expires_s;
-        }
-    return expires_s;
+/* Keeps what is asked of it later: names and dates. */
+bool own_keep(const struct loading *loading, struct tls_context *context) {
+    struct tls_own *own = &context->owns[context->own_count];
+    X509 *certificate = sk_X509_value(loading->own->chain, 0);
+    *own = (struct tls_own){NULL, strdup(loading->own->certfile), INT64_MAX};
+    if (own->path == NULL || X509_up_ref(certificate) != 1) {
+        free(own->path);
+        return false;
+    }
+    own->certificate = certificate;
+    for (int i = 0; i < sk_X509_num(loading->own->chain); i++) {
+        int64_t until_s = time_s_of(X509_get0_notAfter(sk_X509_value(loading->own->chain, i)));
+        own->expires_s = until_s < own->expires_s ? until_s : own->expires_s;
+    }
+    context->own_count++;
+    return true;
 }
 
 static bool set_tickets(const struct loading *loading, struct tls_context *context) {
@@ -235,16 +242,18 @@ static struct tls_context *build(struct loading *loading) {
     context->asks_certificate = loading->settings->require_certificate;
     context->certificate_is_optional = loading->settings->certificate_is_optional;
     context->ignores_client_dates = loading->settings->disable_client_cert_date_checks;
-    context->expires_s = expires_s_of(loading);
     context_set_fixed(ssl_ctx);
     if (alpn_load(loading, context))
         alpn_use(context);
+    context->is_sni_strict = loading->settings->sni_strict;
     choose_use(context);
     set_version(loading, ssl_ctx);
     set_ciphers(loading, ssl_ctx); /* before the certificate: a list may set the security level */
     for (size_t i = 0; i < loading->own_count && loading_is_good(loading); i++) {
         loading->own = &loading->owns[i];
         set_own(loading, ssl_ctx);
+        if (loading_is_good(loading) && !own_keep(loading, context))
+            loading_say(loading, FINDING_ERROR, "memory is out while TLS is set up");
     }
     bool has_psk = loading->settings->psk_file != NULL;
     if ((loading_is_good(loading) && has_psk && !psk_set(loading, context)) || !set_trust(loading, ssl_ctx) ||

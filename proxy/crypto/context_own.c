@@ -191,8 +191,9 @@ static void check_dates(struct loading *loading, int index) {
             "of this machine and of the one that made it",
             path, name.text, date_of(from_s).text, date_of(now_s).text);
     else if (until_s - now_s < SOON_S)
-        loading_say(loading, FINDING_WARNING, "certfile %s: the certificate %s expires on %s: renew it soon",
-                    path, name.text, date_of(until_s).text);
+        loading_say(loading, FINDING_WARNING,
+                    "certfile %s: the certificate %s expires on %s, in %lld days: renew it soon", path,
+                    name.text, date_of(until_s).text, (long long)((until_s - now_s) / (24 * 3600)));
 }
 
 /* Why clients would take the certificate for what it is not. False when it is a CA's, whose names and

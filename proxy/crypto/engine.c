@@ -28,6 +28,7 @@ static struct engine *create(struct tls_context *context) {
     SSL_set_bio(engine->ssl, bio, bio);
     SSL_set_app_data(engine->ssl, engine);
     engine->context = tls_context_keep(context);
+    engine->listener = tls_context_keep(context);
     return engine;
 }
 
@@ -58,6 +59,8 @@ void engine_destroy(struct engine *engine) {
     ERR_clear_error();
     free(engine->identity);
     tls_context_drop(engine->context);
+    tls_context_drop(engine->listener);
+    free(engine->host_name);
     free(engine);
 }
 

@@ -379,6 +379,14 @@ uint64_t session_credential(const struct account *account) {
     return digest == 0 ? 1 : digest;
 }
 
+void session_find_host(struct session *session) {
+    const struct engine *engine = session->device == NULL ? NULL : session->device->engine;
+    session->host_number = engine == NULL
+                               ? 0
+                               : terms_host_number(&session->generation->terms[session->listener_index],
+                                                   engine_host_name(engine));
+}
+
 bool session_rebind(struct session *session) {
     struct generation *now = session->host->generation;
     if (session->generation == now)
@@ -386,6 +394,7 @@ bool session_rebind(struct session *session) {
     generation_keep(now);
     generation_drop(session->generation);
     session->generation = now;
+    session_find_host(session);
     tally_add(&session->host->tally->rows[METRIC_policy_rebinds], 1);
     const struct terms *terms = session_terms(session);
     /* What was promised in the CONNACK stays; what is judged here anew follows the rules. */

@@ -3,9 +3,17 @@
  * is taken on at the next packet. */
 #include "session/inside.h"
 
+/* Where it belongs in the generation in force. */
+static const struct terms *terms_now(const struct session *session) {
+    const struct terms *terms = &session->host->generation->terms[session->listener_index];
+    const struct engine *engine = session->device->engine;
+    unsigned number = engine == NULL ? 0 : terms_host_number(terms, engine_host_name(engine));
+    return number == 0 ? terms : &terms->hosts[number - 1];
+}
+
 enum session_end session_judge_device(const struct session *session) {
     const struct engine *engine = session->device->engine;
-    const struct tls_context *now = session->host->generation->terms[session->listener_index].tls;
+    const struct tls_context *now = terms_now(session)->tls;
     if (engine == NULL || now == NULL)
         return SESSION_END_NONE;
     if (engine_is_revoked(engine, now))
@@ -29,7 +37,7 @@ void session_recheck_all(struct session_host *host) {
         enum session_end end = session_judge_device(session);
         if (end != SESSION_END_NONE)
             session_end(session, end);
-        else if (!session_is_known(session, &host->generation->terms[session->listener_index]))
+        else if (!session_is_known(session, terms_now(session)))
             session_end(session, SESSION_END_REVOKED);
     }
 }

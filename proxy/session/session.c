@@ -339,6 +339,8 @@ static void dial(struct session *session) {
     session->call.events = &broker_events;
     session->call.owner = session;
     session->call.on_dialed = on_dialed;
+    const struct backend_http_proxy *proxy = &session->generation->http_proxy;
+    session->call.where = proxy->host != NULL ? &proxy->place : session_terms(session)->listener->backend;
     session->host->dial(session->host, &session->call);
 }
 
@@ -491,6 +493,9 @@ static void on_device_open(struct link *link) {
             return;
         }
     }
+    session_find_host(session);
+    if (session->host_number != 0)
+        session->inspector.limits = session_terms(session)->limits;
     enter(session, SESSION_GREETING);
     set_deadline(session, session_terms(session)->listener->connect_timeout_ms);
 }

@@ -11,6 +11,11 @@ _Static_assert((int)RETAIN_ALLOW == CONF_RETAIN_ALLOW && (int)RETAIN_STRIP == CO
 #define RETAIN_AS_PUBLISHED 0x08
 #define RETAIN_HANDLING     0x30
 
+unsigned terms_host_number(const struct terms *terms, struct span name) {
+    unsigned number = terms->tls == NULL || terms->host_count == 0 ? 0 : tls_context_number(terms->tls, name);
+    return number <= terms->host_count ? number : 0;
+}
+
 void terms_take_rules(struct inspect_limits *limits, const struct conf_listener *listener) {
     limits->topics = (struct topic_rules){
         .is_dollar_refused = !listener->dollar_topics,

@@ -587,7 +587,9 @@ static void every_row_is_read(void **state) {
         assert_non_null(row->argument);
         const char *value = row->initial != NULL ? row->initial
                             : row->type == CONF_TYPE_STRUCTURE
-                                ? (row->option == CONF_bind_address ? "192.0.2.1" : "9")
+                                ? (row->option == CONF_bind_address ? "192.0.2.1"
+                                   : row->option == CONF_host       ? "h.example"
+                                                                    : "9")
                             : row->type == CONF_TYPE_BACKEND  ? "other"
                             : row->type == CONF_TYPE_ENDPOINT ? "127.0.0.1:9344"
                             : row->type == CONF_TYPE_NETWORKS ? "192.0.2.0/24"
@@ -601,7 +603,10 @@ static void every_row_is_read(void **state) {
         bool takes_tls = strstr("cafile capath crlfile certfile", row->keyword) != NULL ||
                          row->type == CONF_TYPE_SOURCE || row->type == CONF_TYPE_TEXTS;
         snprintf(lines, sizeof lines, "%slistener 8\nallow_anonymous 1\n%s%s%s %s\n",
-                 is_backend ? "" : "backend h\n", companions_of(row->keyword), takes_tls ? "keyfile k\n" : "",
+                 is_backend ? "" : "backend h\n", companions_of(row->keyword),
+                 takes_tls                  ? "keyfile k\n"
+                 : row->option == CONF_host ? "certfile c\nkeyfile k\n"
+                                            : "",
                  row->keyword, value);
         if (row->option == CONF_keyfile || (takes_tls && row->option != CONF_certfile))
             strcat(lines, "certfile c\n");

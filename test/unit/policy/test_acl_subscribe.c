@@ -257,8 +257,10 @@ static size_t random_file(char *room, const struct style *style) {
 
 static const struct span sans[] = {SPAN_LITERAL("s1"), SPAN_LITERAL("no/level"), SPAN_LITERAL("s2")};
 static const struct span units[] = {SPAN_LITERAL("plant"), SPAN_LITERAL("$x")};
-static const struct facts facts = {SPAN_LITERAL("pump"), sans, units, 3, 2};
-static const struct facts odd_facts = {SPAN_LITERAL("$x"), sans + 1, units + 1, 1, 1};
+static const struct facts facts = {
+    .common_name = SPAN_LITERAL("pump"), .sans = sans, .units = units, .san_count = 3, .unit_count = 2};
+static const struct facts odd_facts = {
+    .common_name = SPAN_LITERAL("$x"), .sans = sans + 1, .units = units + 1, .san_count = 1, .unit_count = 1};
 
 static const struct acl_identity identities[] = {
     {true, SPAN_LITERAL("ann"), SPAN_LITERAL("dev"), &facts},
