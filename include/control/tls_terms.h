@@ -9,6 +9,10 @@
 void tls_terms_tickets(struct generation *generation, const struct generation *running,
                        struct findings *findings);
 
+/* generation->keylog, if there shall be one; warns of it. An open one of `running` stays open. */
+void tls_terms_keylog(struct generation *generation, const struct generation *running,
+                      struct findings *findings);
+
 /* terms->tls of a listener or a host, if it speaks TLS. */
 void tls_terms_load(struct terms *terms, const struct generation *generation, struct findings *findings);
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "conf/conf.h"
+#include "crypto/keylog.h"
 #include "crypto/ticket.h"
 
 /* A certificate chain and its key. */
@@ -25,6 +26,8 @@ struct tls_settings {
     const struct tls_pair *more;     /* pairs of other kinds of key */
     size_t more_count;
     const char *keyfile_password_file;
+    const char *const *ocsp_files; /* responses about own certificates, in DER; in any order */
+    size_t ocsp_count;
     const char *cafile, *capath;
     const struct conf_pattern *crlfiles;
     bool crl_checks_chain;        /* not the device's own certificate alone */
@@ -38,6 +41,7 @@ struct tls_settings {
     bool alpn_strict;
     bool sni_strict;
     const char *session_context; /* tells listeners apart, so that a ticket of one is not taken by another */
+    struct keylog *keylog;       /* kept; NULL: none */
     struct tickets *tickets;     /* kept; NULL: keys of this context alone, which nothing outlives */
     int64_t ticket_rotation_s;   /* how long a ticket is good; 0: none are given */
     int64_t now_s;               /* seconds since the epoch, for expiry findings */
@@ -53,8 +57,9 @@ struct tls_context; /* counted references; given with one */
  * certificate with only a common name or without any name (warnings), self-signed or a CA's or not made for
  * servers (warnings), signed by another CA of the name of the one in cafile (warning), key readable by
  * everybody (warning), too weak for OpenSSL's security level, empty cafile or CRL, CRL expired (error: fails
- * closed), unknown ciphers or tls_version, require_certificate without cafile or capath. NULL when there were
- * errors.
+ * closed), OCSP response that is damaged, about another certificate or not signed by its CA (errors) or over
+ * (warning), unknown ciphers or tls_version, require_certificate without cafile or capath. NULL when there
+ * were errors.
  *
  * As with mosquitto, CAs between the root and the server may stand in cafile instead of certfile, and of
  * capath only the names count that `openssl rehash` makes (read now, not at each handshake). Tickets are

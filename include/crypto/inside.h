@@ -15,6 +15,9 @@ struct tls_own {
     X509 *certificate; /* kept */
     char *path;
     int64_t expires_s; /* the first of its chain to end */
+    uint8_t *staple;   /* the OCSP response about it, its own; NULL: none */
+    size_t staple_size;
+    int64_t staple_until_s;
 };
 
 /* A name that devices may ask for, and what they get. */
@@ -39,7 +42,8 @@ struct tls_context {
     const struct psk_keys *psk_keys;   /* NULL: certificates */
     struct tickets *tickets;           /* kept; NULL: OpenSSL's own keys, or no tickets */
     int64_t ticket_rotation_s;
-    uint8_t *alpn; /* names as on the wire; its own */
+    struct keylog *keylog; /* kept; NULL: none */
+    uint8_t *alpn;         /* names as on the wire; its own */
     size_t alpn_size;
     bool is_alpn_strict, is_sni_strict;
     struct tls_host *hosts; /* in the order of their names */
@@ -127,6 +131,12 @@ bool alpn_load(struct loading *loading, struct tls_context *context);
 void alpn_use(struct tls_context *context);
 /* False: the device offers none, and the listener insists. For the callback of the ClientHello. */
 bool alpn_may_come(const struct tls_context *context, SSL *ssl);
+
+/* staple: the OCSP responses about its own certificates. Says what is wrong. */
+void staple_load(struct loading *loading, struct tls_context *context);
+
+/* keylog: writes down the secrets of this context's connections. */
+void keylog_use(struct tls_context *context, struct keylog *keylog);
 
 /* choose: looks at each ClientHello for this context. */
 void choose_use(struct tls_context *context);

@@ -56,6 +56,7 @@ struct generation {
     struct terms **every; /* each listener's, its hosts' behind it; for who loads and shows */
     size_t every_count;
     struct tickets *tickets; /* kept */
+    struct keylog *keylog;   /* kept; NULL: none */
     uint64_t number;
 };
 

@@ -191,8 +191,14 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
             "there are %zu certfile lines and %zu keyfile lines; the first keyfile belongs to the first "
             "certfile, the second to the second, so there must be as many",
             certificates, keys);
-    if (conf_listener_is_tls(listener))
+    if (conf_listener_is_tls(listener)) {
+        size_t responses = count_paths(listener->ocsp_file);
+        if (responses > (certificates == 0 ? 1 : certificates))
+            AT_OPTION(findings, FINDING_ERROR, listener, CONF_ocsp_file,
+                      "there are %zu ocsp_file lines, more than certificates; remove those that are too many",
+                      responses);
         return;
+    }
     bool is_told_of_tls =
         listener->enable_proxy_protocol == 2; /* by the proxy in front, which has checked it */
     const struct {
@@ -211,10 +217,15 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                                                    "instead; remove one of the two"
                                                  : "%s needs TLS; add certfile and keyfile to this listener",
                       conf_row_of(needing[i].option)->keyword);
-    static const enum conf_option idle[] = {CONF_keyfile_password_file, CONF_disable_client_cert_date_checks,
-                                            CONF_tls_version,           CONF_ciphers,
-                                            CONF_ciphers_tls13,         CONF_alpn,
-                                            CONF_alpn_strict,           CONF_sni_strict};
+    static const enum conf_option idle[] = {CONF_keyfile_password_file,
+                                            CONF_disable_client_cert_date_checks,
+                                            CONF_tls_version,
+                                            CONF_ciphers,
+                                            CONF_ciphers_tls13,
+                                            CONF_alpn,
+                                            CONF_alpn_strict,
+                                            CONF_sni_strict,
+                                            CONF_ocsp_file};
     for (size_t i = 0; i < sizeof idle / sizeof idle[0]; i++)
         if (is_set(listener, idle[i]))
             AT_OPTION(findings, FINDING_WARNING, listener, idle[i],
@@ -392,6 +403,7 @@ static bool is_own(const struct conf *conf, const struct conf_listener *listener
 /* What a host has from its listener was looked at there. */
 static void check_hosts(const struct conf_listener *listener, struct findings *findings) {
     static const enum conf_option of_tls[] = {CONF_certfile,
+                                              CONF_ocsp_file,
                                               CONF_keyfile,
                                               CONF_cafile,
                                               CONF_capath,

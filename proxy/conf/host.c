@@ -9,6 +9,7 @@ static const enum conf_option allowed[] = {
     CONF_certfile,
     CONF_keyfile,
     CONF_keyfile_password_file,
+    CONF_ocsp_file,
     CONF_cafile,
     CONF_capath,
     CONF_crlfile,
@@ -130,6 +131,7 @@ static struct conf_listener make(const struct conf_listener *listener, const str
     if (has(own, CONF_certfile) || has(own, CONF_keyfile)) {
         take(&made, own, CONF_certfile);
         take(&made, own, CONF_keyfile);
+        take(&made, own, CONF_ocsp_file);
     }
     if (has(own, CONF_cafile) || has(own, CONF_capath)) {
         take(&made, own, CONF_cafile);

@@ -24,6 +24,7 @@ void generation_drop(struct generation *generation) {
     free(generation->every);
     tls_context_drop(generation->backend_tls);
     tickets_drop(generation->tickets);
+    keylog_drop(generation->keylog);
     conf_destroy(generation->conf);
     arena_destroy(generation->arena);
     free(generation->terms);
@@ -227,6 +228,7 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
     generation->number = running == NULL ? 1 : running->number + 1;
     generation->arena = arena_create();
     tls_terms_tickets(generation, running, findings);
+    tls_terms_keylog(generation, running, findings);
     if (generation->arena == NULL)
         findings->out_of_memory = true;
     else if (place_listeners(generation, running, findings))

@@ -80,6 +80,7 @@ void privilege_warn(const struct generation *generation) {
         const struct conf_listener *listener = generation->every[i]->listener;
         warn_of_each(listener->certfile, "certfile");
         warn_of_each(listener->keyfile, "keyfile");
+        warn_of_each(listener->ocsp_file, "ocsp_file");
         warn_of(listener->keyfile_password_file, "keyfile_password_file");
         warn_of(listener->cafile, "cafile");
         if (listener->psk_hint != NULL)

@@ -65,6 +65,14 @@ static size_t list_more(const struct conf_listener *listener, struct tls_pair mo
     return count;
 }
 
+static size_t list_ocsp(const struct conf_listener *listener, const char *files[TLS_PAIRS_MAX]) {
+    size_t count = 0;
+    for (const struct conf_pattern *one = listener->ocsp_file; one != NULL && count < TLS_PAIRS_MAX;
+         one = one->next)
+        files[count++] = one->text;
+    return count;
+}
+
 /* Keys of our own outlive a reload, or every device would come with a full handshake after it. */
 void tls_terms_tickets(struct generation *generation, const struct generation *running,
                        struct findings *findings) {
@@ -78,6 +86,22 @@ void tls_terms_tickets(struct generation *generation, const struct generation *r
         generation->tickets = tickets_create();
     if (generation->tickets == NULL && conf->ticket_keyfile == NULL)
         findings->out_of_memory = true;
+}
+
+void tls_terms_keylog(struct generation *generation, const struct generation *running,
+                      struct findings *findings) {
+    const char *path = generation->conf->keylog_file;
+    const struct conf_origin origin = generation->conf->origins[CONF_keylog_file];
+    if (path == NULL)
+        return;
+    findings_add(findings, FINDING_WARNING, origin.file, origin.line,
+                 "keylog_file is on: WHOEVER READS %s CAN READ EVERY TLS CONNECTION. It is for debugging "
+                 "alone; remove the "
+                 "line and the file.",
+                 path);
+    bool is_open = running != NULL && running->keylog != NULL && keylog_is_at(running->keylog, path);
+    generation->keylog =
+        is_open ? keylog_keep(running->keylog) : keylog_open(path, origin.file, origin.line, findings);
 }
 
 /* What tickets are bound to beside what the context itself knows. Without the address, which instances that
@@ -97,6 +121,7 @@ static void ticket_home(const struct conf_listener *listener, char *room, size_t
 
 struct setting {
     struct tls_pair more[TLS_PAIRS_MAX];
+    const char *ocsp_files[TLS_PAIRS_MAX];
     char home[HOME_SIZE];
     struct tls_settings settings;
 };
@@ -114,6 +139,9 @@ static void set(struct setting *setting, const struct conf_listener *listener,
         .more = setting->more,
         .more_count = list_more(listener, setting->more),
         .keyfile_password_file = listener->keyfile_password_file,
+        .ocsp_files = setting->ocsp_files,
+        .ocsp_count = list_ocsp(listener, setting->ocsp_files),
+        .keylog = generation->keylog,
         .cafile = listener->cafile,
         .capath = listener->capath,
         .crlfiles = listener->crlfile,
@@ -188,7 +216,7 @@ static void join_files(struct terms *terms, const struct generation *generation,
         snprintf(setting.home + used, sizeof setting.home - used, " file %s",
                  strrchr(list.paths[i], '/') + 1);
         setting.settings.certfile = setting.settings.keyfile = list.paths[i];
-        setting.settings.more_count = 0;
+        setting.settings.more_count = setting.settings.ocsp_count = 0;
         struct tls_context *context = tls_context_load(&setting.settings, findings);
         if (context == NULL)
             continue;

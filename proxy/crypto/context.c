@@ -20,8 +20,10 @@ void tls_context_drop(struct tls_context *context) {
     for (size_t i = 0; i < context->own_count; i++) {
         X509_free(context->owns[i].certificate);
         free(context->owns[i].path);
+        free(context->owns[i].staple);
     }
     choose_clear(context);
+    keylog_drop(context->keylog);
     free(context);
 }
 

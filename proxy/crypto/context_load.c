@@ -210,7 +210,7 @@ static bool set_session_context(struct loading *loading, SSL_CTX *ssl_ctx) {
 bool own_keep(const struct loading *loading, struct tls_context *context) {
     struct tls_own *own = &context->owns[context->own_count];
     X509 *certificate = sk_X509_value(loading->own->chain, 0);
-    *own = (struct tls_own){NULL, strdup(loading->own->certfile), INT64_MAX};
+    *own = (struct tls_own){.path = strdup(loading->own->certfile), .expires_s = INT64_MAX};
     if (own->path == NULL || X509_up_ref(certificate) != 1) {
         free(own->path);
         return false;
@@ -247,6 +247,8 @@ static struct tls_context *build(struct loading *loading) {
         alpn_use(context);
     context->is_sni_strict = loading->settings->sni_strict;
     choose_use(context);
+    if (loading->settings->keylog != NULL)
+        keylog_use(context, loading->settings->keylog);
     set_version(loading, ssl_ctx);
     set_ciphers(loading, ssl_ctx); /* before the certificate: a list may set the security level */
     for (size_t i = 0; i < loading->own_count && loading_is_good(loading); i++) {
@@ -262,6 +264,8 @@ static struct tls_context *build(struct loading *loading) {
         SSL_CTX_set_session_ticket_cb(ssl_ctx, NULL, on_ticket_opened, NULL) != 1 ||
         (!has_psk && !set_tickets(loading, context)))
         loading_say(loading, FINDING_ERROR, "memory is out while TLS is set up");
+    if (loading_is_good(loading))
+        staple_load(loading, context);
     return context;
 }
 

@@ -1,9 +1,13 @@
 """TLS as the server shows it: certificates of two kinds, encrypted keys."""
+import re
+import socket
 import subprocess
+import time
 
 import pytest
 
-from peers.certs import openssl
+from peers.certs import Authority, openssl
+from peers.gate import REPOSITORY
 from peers.ports import free_port
 
 
@@ -92,3 +96,133 @@ def test_bad_alpn(gate_of, backend, certs, port):
     gate = gate_of("backend 127.0.0.1:%d\nlistener %d\n%s" % (backend.port, port, certs.tls))
     log = gate.reload(gate.path.read_text().replace("certfile", "alpn %s\ncertfile" % ("a" * 256)))
     assert "refused" in log and "protocol of 256 bytes" in log
+
+
+class Responder:
+    """openssl ocsp, which answers about the certificates of a CA of the tests."""
+
+    def __init__(self, ca, port, *arguments):
+        self.url = "http://127.0.0.1:%d" % port
+        log = ca.folder / "responder.log"
+        with open(log, "wb") as said:
+            self.process = subprocess.Popen(
+                ["openssl", "ocsp", "-index", str(ca.folder / "index.txt"), "-CA", str(ca.crt), "-rsigner", str(ca.crt), "-rkey",
+                 str(ca.key), "-port", str(port), *arguments], stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        end = time.monotonic() + 15
+        while b"waiting for OCSP client" not in log.read_bytes():  # a connection without a request would hang it
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def refresh(*arguments):
+    return subprocess.run([str(REPOSITORY / "scripts/ocsp-refresh"), *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+def stapled(port, *arguments):
+    """The status that is stapled, or None."""
+    text = s_client(port, "-status", *arguments)
+    found = re.findall(r"Cert Status: (\w+)", text)
+    return found[0] if found else None if "no response sent" in text else text
+
+
+def test_ocsp(gate_of, backend, tmp_path, port):
+    ca, stranger = Authority(tmp_path / "ca", "OCSP CA"), Authority(tmp_path / "stranger", "OCSP CA")
+    first, second, other = ca.issue_server("first"), ca.issue_server("second", is_rsa=True), ca.issue_server("other")
+    answer, answer2, pid = tmp_path / "first.der", tmp_path / "second.der", tmp_path / "pid"
+    with Responder(ca, free_port(), "-ndays", "3") as responder:
+        for crt, path in ((first[0], answer), (second[0], answer2)):
+            done = refresh("-u", responder.url, crt, ca.crt, path)
+            assert done.returncode == 0, done.stderr
+        assert oct(answer.stat().st_mode & 0o777) == "0o644"
+        config = "backend 127.0.0.1:%d\npid_file %s\nlistener %d\n%socsp_file %s\n" % (
+            backend.port, pid, port, pairs(first, second), answer2)
+        gate = gate_of(config)
+        assert "cannot be checked for its signature" in gate.log()
+        for version in ("-tls1_2", "-tls1_3"):
+            assert stapled(port, version) is None, "there is none about the ECDSA certificate"
+            assert stapled(port, version, "-sigalgs", "RSA-PSS+SHA256") == "good"
+        assert "in force" in gate.reload(config + "ocsp_file %s\n" % answer)
+        for version in ("-tls1_2", "-tls1_3"):
+            assert stapled(port, version) == "good"
+        assert "OCSP Response" not in s_client(port), "only who asks gets it"
+        # The script tells the program, and leaves a good file alone when the answer is not good.
+        count = len(re.findall("is in force", gate.log()))
+        assert refresh("-u", responder.url, "-p", pid, first[0], ca.crt, answer).returncode == 0
+        gate.wait_log("is in force", count + 1)
+        before = answer.read_bytes()
+        done = refresh("-u", responder.url, first[0], stranger.crt, answer)
+        assert done.returncode == 1 and "gave no good answer" in done.stderr or "is not" in done.stderr
+        assert answer.read_bytes() == before
+    done = refresh("-u", responder.url, first[0], ca.crt, answer)
+    assert done.returncode == 1 and "gave no good answer" in done.stderr and answer.read_bytes() == before
+    assert "names no responder" in refresh(first[0], ca.crt, answer).stderr
+    assert not list(tmp_path.glob("first.der.*"))
+    # What no device should get is refused at a reload.
+    for bad, words in ((before[:-1], "no OCSP response"), (b"", "is empty"), (before + b"x", "no OCSP response"), (b"garbage", "no OCSP response")):
+        answer.write_bytes(bad)
+        log = gate.reload()
+        assert "refused" in log and words in log
+        assert stapled(port) == "good", "the old one stays"
+    with Responder(ca, free_port(), "-ndays", "3") as responder:
+        assert refresh("-u", responder.url, other[0], ca.crt, answer).returncode == 0
+    assert "about none of this listener's or host's certificates" in gate.reload()
+    ca.revoke("first")
+    with Responder(ca, free_port(), "-ndays", "3") as responder:
+        done = refresh("-u", responder.url, first[0], ca.crt, answer)
+        assert done.returncode == 1 and "is not good" in done.stderr
+        fetch(ca, responder, first[0], answer)
+        log = gate.reload()
+        assert "in force" in log and "is revoked, and devices are told so" in log
+        assert stapled(port) == "revoked"
+
+
+def fetch(ca, responder, crt, path):
+    openssl("ocsp", "-no_nonce", "-issuer", ca.crt, "-cert", crt, "-url", responder.url, "-noverify", "-respout", path)
+
+
+def test_expired_or_foreign_ocsp(gate_of, backend, tmp_path, port):
+    ca, forger = Authority(tmp_path / "ca", "OCSP CA"), Authority(tmp_path / "forger", "OCSP CA")
+    crt, key = ca.issue_server("it")
+    answer = tmp_path / "it.der"
+    with Responder(ca, free_port(), "-nmin", "1") as responder:  # over in a minute, which the program is told of
+        fetch(ca, responder, crt, answer)
+    gate = gate_of("backend 127.0.0.1:%d\nlistener %d\n%scafile %s\nocsp_file %s\n" % (backend.port, port, pairs((crt, key)), ca.crt, answer))
+    assert "cannot be checked for its signature" not in gate.log()
+    assert "expires in 0 hours" in gate.log() and stapled(port) == "good"
+    # The same request, signed by another key.
+    request = tmp_path / "request.der"
+    openssl("ocsp", "-no_nonce", "-issuer", ca.crt, "-cert", crt, "-reqout", request)
+    openssl("ocsp", "-index", ca.folder / "index.txt", "-CA", ca.crt, "-rsigner", forger.crt, "-rkey", forger.key, "-reqin", request,
+            "-ndays", "3", "-respout", answer)
+    log = gate.reload()
+    assert "refused" in log and "is not signed by the CA" in log
+
+
+def test_keylog(gate_of, backend, certs, port, tmp_path):
+    path = tmp_path / "keys.log"
+    config = "backend 127.0.0.1:%d\nkeylog_file %s\nlistener %d\n%s" % (backend.port, path, port, certs.tls)
+    gate = gate_of(config)
+    assert "WHOEVER READS" in gate.log()
+    assert oct(path.stat().st_mode & 0o777) == "0o600"
+    ours = tmp_path / "client.log"
+    for version, label in (("-tls1_2", "CLIENT_RANDOM "), ("-tls1_3", "CLIENT_TRAFFIC_SECRET_0 ")):
+        s_client(port, version, "-keylogfile", ours)
+        wanted = [line for line in ours.read_text().splitlines() if line.startswith(label)]
+        assert wanted and set(wanted) <= set(path.read_text().splitlines()), "the same secrets as the device's"
+    assert "WHOEVER READS" in gate.reload()
+    size = path.stat().st_size
+    s_client(port)
+    assert path.stat().st_size > size
+    assert "in force" in gate.reload(config.replace("keylog_file %s\n" % path, ""))
+    size = path.stat().st_size
+    s_client(port)
+    assert path.stat().st_size == size
+    log = gate.reload(config.replace(str(path), "/nowhere/keys"))
+    assert "refused" in log and "keylog_file /nowhere/keys cannot be written" in log
