@@ -1,6 +1,7 @@
 """The PROXY protocol header that the broker gets: read by a strict reader of our own, and by haproxy in front of mosquitto."""
 import contextlib
 import socket
+import struct
 import threading
 
 import pytest
@@ -17,7 +18,7 @@ class HeaderBackend:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.firsts, self.changed = [], threading.Condition()
+        self.firsts, self.segments, self.changed = [], [], threading.Condition()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -29,7 +30,9 @@ class HeaderBackend:
     def _serve(self, sock):
         with sock, contextlib.suppress(OSError):
             first = sock.recv(65536)
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
             with self.changed:
+                self.segments.append(struct.unpack_from("I", info, 152)[0])  # tcpi_data_segs_in
                 self.firsts.append(first)
                 self.changed.notify_all()
             sock.sendall(mqtt.connack(4))
@@ -66,7 +69,7 @@ def start(gate_of, backend):
 
 
 def check_connect(rest, client_id):
-    """The CONNECT came with the header in one read, and nothing else."""
+    """Behind the header came the CONNECT, and nothing else."""
     whole, left = mqtt.split(rest)
     assert len(whole) == 1 and not left
     assert mqtt.Packet(whole[0], 4).client_id == client_id
@@ -84,6 +87,7 @@ def test_addresses_in_one_write_with_the_connect(start, backend, form, host):
         assert header.source == own and header.destination == (host, gate.port)
         assert header.tls is None
         check_connect(rest, "dev")
+        assert backend.segments == [1], "one write: the kernel sends each on its own, without delay"
         assert device.ping()
 
 
