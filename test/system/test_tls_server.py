@@ -220,6 +220,11 @@ def test_keylog(gate_of, backend, certs, port, tmp_path):
     size = path.stat().st_size
     s_client(port)
     assert path.stat().st_size > size
+    other = tmp_path / "other.log"
+    assert "in force" in gate.reload(config.replace(str(path), str(other)))
+    size = path.stat().st_size
+    s_client(port)
+    assert path.stat().st_size == size and other.stat().st_size > 0
     assert "in force" in gate.reload(config.replace("keylog_file %s\n" % path, ""))
     size = path.stat().st_size
     s_client(port)
