@@ -158,8 +158,10 @@ static void check_backend_place(const struct conf *conf, const struct conf_backe
     }
 }
 
-/* Certificate and key turn TLS on together; everything else of TLS is worth nothing without them, and a
- * listener that was meant to check certificates must not come up in plain text. */
+static bool has_certificates(const struct conf_listener *listener) {
+    return listener->certfile != NULL || listener->pem_dir != NULL;
+}
+
 static size_t count_paths(const struct conf_pattern *first) {
     size_t count = 0;
     for (; first != NULL; first = first->next)
@@ -167,6 +169,8 @@ static size_t count_paths(const struct conf_pattern *first) {
     return count;
 }
 
+/* Certificate and key turn TLS on together; everything else of TLS is worth nothing without them, and a
+ * listener that was meant to check certificates must not come up in plain text. */
 static void check_tls(const struct conf_listener *listener, struct findings *findings) {
     size_t certificates = count_paths(listener->certfile), keys = count_paths(listener->keyfile);
     if ((listener->certfile == NULL) != (listener->keyfile == NULL)) {
@@ -176,10 +180,10 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                   has_certificate ? "keyfile" : "certfile");
         return;
     }
-    if (listener->psk_hint != NULL && (listener->certfile != NULL || listener->psk_file == NULL)) {
+    if (listener->psk_hint != NULL && (has_certificates(listener) || listener->psk_file == NULL)) {
         AT_OPTION(
             findings, FINDING_ERROR, listener, CONF_psk_hint,
-            listener->certfile != NULL
+            has_certificates(listener)
                 ? "psk_hint and certfile exclude each other: a listener speaks TLS with pre-shared keys or "
                   "with certificates; make two listeners"
                 : "psk_hint needs psk_file, the keys of the devices");
@@ -191,7 +195,7 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
             "there are %zu certfile lines and %zu keyfile lines; the first keyfile belongs to the first "
             "certfile, the second to the second, so there must be as many",
             certificates, keys);
-    if (conf_listener_is_tls(listener)) {
+    if (has_certificates(listener)) {
         size_t responses = count_paths(listener->ocsp_file);
         if (responses > (certificates == 0 ? 1 : certificates))
             AT_OPTION(findings, FINDING_ERROR, listener, CONF_ocsp_file,
@@ -217,6 +221,8 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
                                                    "instead; remove one of the two"
                                                  : "%s needs TLS; add certfile and keyfile to this listener",
                       conf_row_of(needing[i].option)->keyword);
+    if (listener->psk_hint != NULL)
+        return;
     static const enum conf_option idle[] = {CONF_keyfile_password_file,
                                             CONF_disable_client_cert_date_checks,
                                             CONF_tls_version,
@@ -234,7 +240,7 @@ static void check_tls(const struct conf_listener *listener, struct findings *fin
 }
 
 static void check_certificates(const struct conf_listener *listener, struct findings *findings) {
-    if (!conf_listener_is_tls(listener))
+    if (!has_certificates(listener))
         return;
     bool has_authority = listener->cafile != NULL || listener->capath != NULL;
     if (listener->crl_check != CONF_CRL_CHECK_LEAF && listener->crlfile == NULL)
@@ -408,9 +414,14 @@ static void check_hosts(const struct conf_listener *listener, struct findings *f
                                               CONF_cafile,
                                               CONF_capath,
                                               CONF_crlfile,
+                                              CONF_crl_check,
                                               CONF_require_certificate,
                                               CONF_use_identity_as_username,
-                                              CONF_use_subject_as_username};
+                                              CONF_use_subject_as_username,
+                                              CONF_username_from,
+                                              CONF_clientid_from,
+                                              CONF_clientid_must_match,
+                                              CONF_one_session_per_certificate};
     host_check(listener, findings);
     for (size_t i = 0; i < listener->host_count && conf_listener_is_tls(listener); i++) {
         const struct conf_listener *host = &listener->hosts[i];
@@ -421,6 +432,7 @@ static void check_hosts(const struct conf_listener *listener, struct findings *f
         if (has_tls) {
             check_tls(host, findings);
             check_certificates(host, findings);
+            conf_check_identity(host, findings);
         }
         if (host->mount_point != listener->mount_point)
             check_mount_point(host, findings);

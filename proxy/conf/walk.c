@@ -16,6 +16,11 @@ static void tell_value(const struct walking *walking, const struct conf_row *row
     switch (row->type) {
     case CONF_TYPE_PATH:
     case CONF_TYPE_PATH_LAST: tell(walking, *(const char *const *)value); break;
+    case CONF_TYPE_PATHS:
+        for (const struct conf_pattern *one = *(struct conf_pattern *const *)value; one != NULL;
+             one = one->next)
+            tell(walking, one->text);
+        break;
     case CONF_TYPE_SECRET: {
         const struct conf_secret *secret = *(const struct conf_secret *const *)value;
         tell(walking, secret == NULL ? NULL : secret->path);
@@ -25,12 +30,12 @@ static void tell_value(const struct walking *walking, const struct conf_row *row
     }
 }
 
-/* The values of one home; what needs a restart is not read again. */
+/* The values of one home; what needs a restart is not read again, and what we write ourselves is not read. */
 static void tell_values(const struct walking *walking, const void *home, bool is_global) {
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];
         if (row->kind == CONF_ROW_OPTION && (row->scope == CONF_SCOPE_GLOBAL) == is_global &&
-            row->size != 0 && !row->needs_restart)
+            row->size != 0 && !row->needs_restart && row->option != CONF_keylog_file)
             tell_value(walking, row, conf_row_value(row, home));
     }
 }
@@ -42,6 +47,10 @@ void conf_each_path(const struct conf *conf, void (*tell_path)(void *keeper, con
         tell(&walking, conf->files[i]);
     tell(&walking, conf->include_dir);
     tell_values(&walking, conf, true);
-    for (size_t i = 0; i < conf->listener_count; i++)
-        tell_values(&walking, &conf->listeners[i], false);
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct conf_listener *listener = &conf->listeners[i];
+        tell_values(&walking, listener, false);
+        for (size_t j = 0; j < listener->host_count; j++)
+            tell_values(&walking, &listener->hosts[j], false);
+    }
 }

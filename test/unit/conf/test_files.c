@@ -92,8 +92,8 @@ static void a_folder_is_included_in_order(void **state) {
     assert_int_equal(conf->listeners[2].port, 2);
     assert_int_equal(conf->listeners[0].max_keepalive, 3); /* the last line counts */
     assert_string_equal(conf->listeners[2].file, path_of("conf.d/b.conf"));
-    assert_string_equal(conf->listeners[2].certfile->path, path_of("conf.d/x.pem"));
-    assert_string_equal(conf->listeners[2].keyfile->path, "/x.key");
+    assert_string_equal(conf->listeners[2].certfile->text, path_of("conf.d/x.pem"));
+    assert_string_equal(conf->listeners[2].keyfile->text, "/x.key");
     assert_string_equal(conf->log_file, path_of("conf.d/logs/x"));
     outcome_clear(&outcome);
 }

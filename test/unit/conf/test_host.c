@@ -15,15 +15,15 @@ static void a_host_has_its_own_and_the_listeners(void **state) {
         "listener 1884\nmax_qos 2\n");
     const struct conf_listener *listener = &outcome.conf->listeners[0];
     assert_int_equal(listener->host_count, 2);
-    assert_string_equal(listener->certfile->path, "etc/c");
+    assert_string_equal(listener->certfile->text, "etc/c");
     assert_false(listener->require_certificate);
     assert_string_equal(listener->acl_file, "etc/all");
     assert_string_equal(listener->backend->host, "h");
     const struct conf_listener *host = &listener->hosts[0];
     assert_string_equal(host->host, "a.example.com");
-    assert_string_equal(host->certfile->path, "etc/hc");
+    assert_string_equal(host->certfile->text, "etc/hc");
     assert_null(host->certfile->next);
-    assert_string_equal(host->keyfile->path, "etc/hk");
+    assert_string_equal(host->keyfile->text, "etc/hk");
     assert_string_equal(host->cafile, "etc/hca");
     assert_null(host->capath); /* it belongs to the other cafile */
     assert_true(host->require_certificate);
@@ -35,7 +35,7 @@ static void a_host_has_its_own_and_the_listeners(void **state) {
     assert_int_equal(host->line, 9);
     host = &listener->hosts[1];
     assert_string_equal(host->host, "*.example.com");
-    assert_string_equal(host->certfile->path, "etc/c");
+    assert_string_equal(host->certfile->text, "etc/c");
     assert_int_equal(host->max_qos, 0);
     assert_string_equal(host->acl_file, "etc/all"); /* not of the host above */
     assert_ptr_equal(host->backend, outcome.conf->backend);

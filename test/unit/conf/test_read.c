@@ -149,8 +149,8 @@ static void a_rich_file_is_read(void **state) {
     assert_int_equal(tls->port, 8883);
     assert_null(tls->address);
     assert_false(tls->allow_anonymous);
-    assert_string_equal(tls->certfile->path, "etc/certs/server.pem");
-    assert_string_equal(tls->keyfile->path, "/certs/server.key");
+    assert_string_equal(tls->certfile->text, "etc/certs/server.pem");
+    assert_string_equal(tls->keyfile->text, "/certs/server.key");
     assert_string_equal(tls->cafile, "etc/../ca.pem");
     assert_true(tls->require_certificate && tls->use_identity_as_username);
     assert_string_equal(tls->tls_version, "tlsv1.3");
@@ -245,7 +245,7 @@ static void the_old_default_listener_is_read(void **state) {
     assert_int_equal(old->line, 2);
     assert_string_equal(old->address, "192.0.2.1");
     assert_int_equal(old->max_connections, 5);
-    assert_string_equal(old->certfile->path, "etc/c");
+    assert_string_equal(old->certfile->text, "etc/c");
     assert_null(outcome.conf->listeners[1].certfile);
     outcome_clear(&outcome);
     outcome = expect_clean("backend h\nbind_address 192.0.2.1\nallow_anonymous 1\n");
