@@ -13,7 +13,7 @@
 struct backend_call {
     const struct link_events *events; /* of the link to come */
     void *owner;
-    struct link_wish wish; /* borrowed while on_dialed has not been called */
+    struct link_wish wish;            /* borrowed while on_dialed has not been called */
     const struct conf_backend *where; /* read at the first attempt alone */
     struct backend *backend;          /* found then, by the worker */
     /* error < 0: no link, and no further address to try. Otherwise `link` is open already, or
