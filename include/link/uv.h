@@ -12,8 +12,9 @@ struct wire;
 
 /* What strangers may cost in one turn of the loop, so that a storm of them delays nobody who is connected:
  * the rest waits for its next turn, in the order in which it came. See turn.c. */
-#define TURN_HANDSHAKES 8 /* reads of a handshake, some 0.5 ms each */
-#define TURN_ACCEPTS    64
+#define TURN_HANDSHAKES                                                                                      \
+    1 /* reads of a handshake: one takes up to half a millisecond, a turn some microseconds */
+#define TURN_ACCEPTS 4
 
 struct turn {
     uv_prepare_t begin;

@@ -6,6 +6,7 @@
  *   device.c   a fleet of MQTT devices over TLS
  *   load.c     the scenarios and the command line
  *   idle.c     the scenario that only holds devices
+ *   storm.c    the scenario with thousands of strangers
  *   sink.c     the fake broker as a program of its own
  *
  * One thread, one loop: devices and broker usually live in the same process, so that "this message has
@@ -202,5 +203,14 @@ void device_flood(struct device *device);
 /* ---- idle.c ---- */
 
 int run_idle(struct fleet *fleet, double open_seconds, double hold_seconds); /* the exit status */
+
+/* ---- storm.c ---- */
+
+struct storm {
+    uint64_t quiet_ns, storm_ns; /* the 99th percentile of the devices' round trips */
+    uint64_t memory_bytes;       /* of the proxy, with all strangers there */
+};
+/* The devices are open. */
+struct storm run_storm(struct fleet *fleet, uint32_t stranger_count, double seconds, pid_t process);
 
 #endif

@@ -4,7 +4,9 @@
  *   load to-broker   messages of devices; --batch N: of N TLS records in one write(2); --qos 1: with PUBACK
  *   load to-device   messages to devices
  *   load memory      anonymous memory of the proxy per idle device
- *   load idle        opens devices, prints "ready N", holds them; --hold SECONDS
+ *   load storm       the 99th percentile of round trips while --strangers N (5000) come who never finish
+ * their handshake: nanoseconds, per nanosecond of it while it is quiet load storm-memory  anonymous memory of
+ * the proxy then load idle        opens devices, prints "ready N", holds them; --hold SECONDS
  *
  * Options of all:
  *   --host ADDRESS (127.0.0.1)  --port N  --cafile FILE (none: the certificate is not verified)
@@ -47,7 +49,7 @@ static struct {
     uint16_t port, broker_port;
     pid_t process;
     size_t payload_size, record_bytes;
-    uint32_t batch, flight, topic_count;
+    uint32_t batch, flight, topic_count, stranger_count;
     uint64_t window_bytes;
     double seconds, warm_seconds, limit_seconds, hold_seconds;
     bool is_flood, is_qos1, is_resumed, to_device;
@@ -57,6 +59,7 @@ static struct {
              .batch = 1,
              .flight = 1,
              .topic_count = 1,
+             .stranger_count = 5000,
              .window_bytes = 256 * 1024,
              .seconds = 1,
              .warm_seconds = 0.2,
@@ -366,6 +369,18 @@ static void measure_memory(void) {
     close_devices();
 }
 
+static void measure_storm(bool is_memory) {
+    uint64_t started_ns = now_ns();
+    options.is_qos1 = true; /* it has arrived when its PUBACK is back */
+    open_devices();
+    struct storm storm = run_storm(&fleet, options.stranger_count, options.seconds, options.process);
+    if (is_memory)
+        print_result(1, storm.memory_bytes, started_ns);
+    else
+        print_result(storm.quiet_ns, storm.storm_ns, started_ns);
+    close_devices();
+}
+
 static void fail_run(struct device *device, const char *reason) {
     die("device %u: %s", device->number, reason);
 }
@@ -406,19 +421,38 @@ enum {
     HOLD,
     KEEPALIVE,
     FILTER,
-    TOPICS
+    TOPICS,
+    STRANGERS
 };
 
-static const struct option option_rows[] = {
-    {"host", 1, NULL, HOST},        {"port", 1, NULL, PORT},         {"cafile", 1, NULL, CAFILE},
-    {"count", 1, NULL, COUNT},      {"mqtt5", 0, NULL, MQTT5},       {"id", 1, NULL, ID},
-    {"user", 1, NULL, USER},        {"password", 1, NULL, PASSWORD}, {"broker-port", 1, NULL, BROKER_PORT},
-    {"pid", 1, NULL, PID},          {"seconds", 1, NULL, SECONDS},   {"warm", 1, NULL, WARM},
-    {"limit", 1, NULL, LIMIT},      {"size", 1, NULL, SIZE},         {"flight", 1, NULL, FLIGHT},
-    {"flood", 0, NULL, FLOOD},      {"window", 1, NULL, WINDOW},     {"record", 1, NULL, RECORD},
-    {"trace", 1, NULL, TRACE},      {"resume", 0, NULL, RESUME},     {"qos", 1, NULL, QOS},
-    {"batch", 1, NULL, BATCH},      {"hold", 1, NULL, HOLD},         {"keepalive", 1, NULL, KEEPALIVE},
-    {"subscribe", 1, NULL, FILTER}, {"topics", 1, NULL, TOPICS},     {0}};
+static const struct option option_rows[] = {{"host", 1, NULL, HOST},
+                                            {"port", 1, NULL, PORT},
+                                            {"cafile", 1, NULL, CAFILE},
+                                            {"count", 1, NULL, COUNT},
+                                            {"mqtt5", 0, NULL, MQTT5},
+                                            {"id", 1, NULL, ID},
+                                            {"user", 1, NULL, USER},
+                                            {"password", 1, NULL, PASSWORD},
+                                            {"broker-port", 1, NULL, BROKER_PORT},
+                                            {"pid", 1, NULL, PID},
+                                            {"seconds", 1, NULL, SECONDS},
+                                            {"warm", 1, NULL, WARM},
+                                            {"limit", 1, NULL, LIMIT},
+                                            {"size", 1, NULL, SIZE},
+                                            {"flight", 1, NULL, FLIGHT},
+                                            {"flood", 0, NULL, FLOOD},
+                                            {"window", 1, NULL, WINDOW},
+                                            {"record", 1, NULL, RECORD},
+                                            {"trace", 1, NULL, TRACE},
+                                            {"resume", 0, NULL, RESUME},
+                                            {"qos", 1, NULL, QOS},
+                                            {"batch", 1, NULL, BATCH},
+                                            {"hold", 1, NULL, HOLD},
+                                            {"keepalive", 1, NULL, KEEPALIVE},
+                                            {"subscribe", 1, NULL, FILTER},
+                                            {"topics", 1, NULL, TOPICS},
+                                            {"strangers", 1, NULL, STRANGERS},
+                                            {0}};
 
 static void take_option(int row, const char *text) {
     switch (row) {
@@ -448,6 +482,7 @@ static void take_option(int row, const char *text) {
     case KEEPALIVE: fleet.keep_alive_seconds = (uint16_t)number_of(text, 0, 65535); break;
     case FILTER: fleet.subscribe = text; break;
     case TOPICS: options.topic_count = (uint32_t)number_of(text, 1, 900); break;
+    case STRANGERS: options.stranger_count = (uint32_t)number_of(text, 0, 100000); break;
     default: die("see the first lines of test/bench/load.c");
     }
 }
@@ -456,7 +491,7 @@ static void read_arguments(int count, char **arguments) {
     for (int row; (row = getopt_long(count, arguments, "", option_rows, NULL)) != -1;)
         take_option(row, optarg);
     if (optind != count - 1)
-        die("one scenario is wanted: handshake, to-broker, to-device, memory or idle");
+        die("one scenario is wanted: handshake, to-broker, to-device, memory, storm, storm-memory or idle");
     options.scenario = arguments[optind];
     options.to_device = strcmp(options.scenario, "to-device") == 0;
     if (options.port == 0)
@@ -506,6 +541,8 @@ int main(int count, char **arguments) {
         measure_messages();
     else if (strcmp(options.scenario, "memory") == 0)
         measure_memory();
+    else if (strncmp(options.scenario, "storm", 5) == 0)
+        measure_storm(strcmp(options.scenario, "storm-memory") == 0);
     else
         die("%s: no such scenario", options.scenario);
     return 0;

@@ -1,0 +1,151 @@
+/* storm: what thousands of strangers cost the devices that are connected. Devices publish with QoS 1 at a
+ * steady pace and take the time until the PUBACK; first while it is quiet, then while strangers come as fast
+ * as they can: some say nothing, some half a ClientHello, some a whole one and no more, which costs the proxy
+ * its part of a handshake. */
+#include "bench.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define PACE_NS     20000000 /* between two messages of a device */
+#define SAMPLES_MAX 1000000
+#define AT_ONCE     64 /* strangers that come in one turn of ours */
+
+struct stranger {
+    struct watch watch;
+    size_t say; /* bytes of the ClientHello */
+};
+
+static struct fleet *fleet;
+static uint64_t *sent_ns, *next_ns; /* by device; sent_ns 0: nothing under way */
+static uint64_t *samples;
+static size_t sample_count;
+static struct bytes hello;
+static struct stranger *strangers;
+static uint32_t come_count;
+
+static void on_puback(struct device *device) {
+    if (sent_ns[device->number] == 0)
+        die("device %u: a PUBACK too many", device->number);
+    if (sample_count < SAMPLES_MAX)
+        samples[sample_count++] = now_ns() - sent_ns[device->number];
+    sent_ns[device->number] = 0;
+}
+
+static void publish(struct device *device) {
+    struct bytes packet = {0};
+    char topic[64];
+    snprintf(topic, sizeof topic, "bench/dev%03u/t", device->number);
+    device->packet_id = device->packet_id == UINT16_MAX ? 1 : device->packet_id + 1;
+    packet_add_publish(&packet, fleet->version, topic, 64, device->packet_id);
+    sent_ns[device->number] = now_ns();
+    device_write(device, packet.data, packet.size);
+    device_flush(device);
+    bytes_free(&packet);
+}
+
+/* One that still waits for its PUBACK when its time has come lets it pass, so that the times are those of
+ * single messages. */
+static void publish_due(void) {
+    for (uint32_t i = 0; i < fleet->count; i++) {
+        if (now_ns() < next_ns[i])
+            continue;
+        next_ns[i] += PACE_NS;
+        if (sent_ns[i] == 0)
+            publish(&fleet->devices[i]);
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    const uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+static uint64_t take_p99(const char *when) {
+    if (sample_count < 100)
+        die("%s: only %zu round trips", when, sample_count);
+    qsort(samples, sample_count, sizeof *samples, compare);
+    uint64_t p99 = samples[sample_count * 99 / 100];
+    fprintf(stderr, "storm: %s: %zu round trips, median %llu us, p99 %llu us, longest %llu us\n", when,
+            sample_count, (unsigned long long)samples[sample_count / 2] / 1000,
+            (unsigned long long)p99 / 1000, (unsigned long long)samples[sample_count - 1] / 1000);
+    sample_count = 0;
+    return p99;
+}
+
+/* ---- strangers ---- */
+
+static void on_stranger(struct watch *watch, uint32_t events) {
+    struct stranger *stranger = (struct stranger *)watch;
+    static uint8_t room[16 * 1024];
+    if ((events & EPOLLOUT) != 0) {
+        if (stranger->say != 0 && send(watch->fd, hello.data, stranger->say, MSG_NOSIGNAL) < 0)
+            die("a stranger cannot speak: %s", strerror(errno));
+        loop_change(watch, EPOLLIN);
+    }
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && recv(watch->fd, room, sizeof room, 0) <= 0)
+        loop_close(watch); /* sent away, which is all right */
+}
+
+static void come(struct stranger *stranger, uint32_t number) {
+    int fd = socket(fleet->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const size_t says[] = {0, hello.size / 2, hello.size};
+    if (fd < 0)
+        die("a stranger has no socket: %s", strerror(errno));
+    stranger->say = says[number % 3];
+    if (connect(fd, (struct sockaddr *)&fleet->address, fleet->address_size) < 0 && errno != EINPROGRESS)
+        die("a stranger cannot connect: %s", strerror(errno));
+    loop_add(&stranger->watch, fd, EPOLLOUT, on_stranger);
+}
+
+static void make_hello(void) {
+    SSL *ssl = SSL_new(fleet->tls);
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    char *data;
+    if (ssl == NULL || in == NULL || out == NULL)
+        die("OpenSSL is out of memory");
+    SSL_set_bio(ssl, in, out);
+    SSL_set_connect_state(ssl);
+    (void)SSL_do_handshake(ssl);
+    long size = BIO_get_mem_data(out, &data);
+    bytes_add(&hello, data, (size_t)size);
+    SSL_free(ssl);
+}
+
+static void run_until(uint64_t end_ns, uint32_t stranger_count) {
+    while (now_ns() < end_ns || come_count < stranger_count) {
+        for (uint32_t i = 0; i < AT_ONCE && come_count < stranger_count; i++, come_count++)
+            come(&strangers[come_count], come_count);
+        publish_due();
+        loop_turn(1);
+        if (now_ns() > end_ns + 60000000000u)
+            die("the strangers take too long: %u have come", come_count);
+    }
+}
+
+struct storm run_storm(struct fleet *wanted, uint32_t stranger_count, double seconds, pid_t process) {
+    struct storm storm;
+    fleet = wanted;
+    sent_ns = allocate(fleet->count * sizeof *sent_ns);
+    next_ns = allocate(fleet->count * sizeof *next_ns);
+    samples = allocate(SAMPLES_MAX * sizeof *samples);
+    strangers = allocate(stranger_count * sizeof *strangers);
+    fleet->on_puback = on_puback;
+    make_hello();
+    for (uint32_t i = 0; i < fleet->count; i++)
+        next_ns[i] = now_ns() + PACE_NS * i / fleet->count;
+    run_until(now_ns() + 300000000u, 0);
+    sample_count = 0;
+    run_until(now_ns() + (uint64_t)(seconds * 1e9), 0);
+    storm.quiet_ns = take_p99("quiet");
+    run_until(now_ns() + (uint64_t)(seconds * 1e9), stranger_count);
+    storm.storm_ns = take_p99("storm");
+    storm.memory_bytes = process_memory_bytes(process);
+    for (uint32_t i = 0; i < stranger_count; i++)
+        if (strangers[i].watch.fd >= 0)
+            loop_close(&strangers[i].watch);
+    return storm;
+}
