@@ -14,9 +14,15 @@ bool patterns_are_equal(const struct conf_pattern *a, const struct conf_pattern 
 /* "allow dev-*, deny *"; "none" without any. Returns `room`. */
 const char *patterns_print(const struct conf_pattern *first, char *room, size_t room_size);
 
+enum pattern_kind {
+    PATTERN_TEXT,
+    PATTERN_PATH,
+    PATTERN_PLACED_PATH, /* its place in the list counts, so that it may stand there twice */
+};
+
 /* The same for plain texts, or paths; the same line twice is warned of and counts once. */
-bool patterns_add(const struct value_place *place, const char *keyword, struct span rest, bool is_path,
-                  struct conf_pattern **first);
+bool patterns_add(const struct value_place *place, const char *keyword, struct span rest,
+                  enum pattern_kind kind, struct conf_pattern **first);
 /* "a, b"; "none" without any. Returns `room`. */
 const char *patterns_print_all(const struct conf_pattern *first, char *room, size_t room_size);
 

@@ -42,16 +42,16 @@ bool patterns_read(const struct value_place *place, const char *keyword, struct 
     return add(place, text, is_allowing(keyword), end);
 }
 
-bool patterns_add(const struct value_place *place, const char *keyword, struct span rest, bool is_path,
-                  struct conf_pattern **first) {
+bool patterns_add(const struct value_place *place, const char *keyword, struct span rest,
+                  enum pattern_kind kind, struct conf_pattern **first) {
     const char *text = value_read_string(place, keyword, rest);
-    if (text != NULL && is_path)
+    if (text != NULL && kind != PATTERN_TEXT)
         text = value_resolve(place, text);
     if (text == NULL)
         return false;
     struct conf_pattern **end = first;
     for (; *end != NULL; end = &(*end)->next)
-        if (strcmp((*end)->text, text) == 0) {
+        if (kind != PATTERN_PLACED_PATH && strcmp((*end)->text, text) == 0) {
             findings_add(place->findings, FINDING_WARNING, place->file, place->line,
                          "%s says the same as the line %s:%u above; remove one of the two", keyword,
                          (*end)->origin.file, (*end)->origin.line);

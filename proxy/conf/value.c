@@ -234,8 +234,11 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_RATE: return entry_read_rate(place, row, keyword, rest, field);
     case CONF_TYPE_NETWORKS: return entry_read_networks(place, row, keyword, rest, field);
     case CONF_TYPE_BAN: return entry_read_ban(place, row, keyword, rest, field);
-    case CONF_TYPE_TEXTS: return patterns_add(place, keyword, rest, false, field);
-    case CONF_TYPE_PATHS: return patterns_add(place, keyword, rest, true, field);
+    case CONF_TYPE_TEXTS: return patterns_add(place, keyword, rest, PATTERN_TEXT, field);
+    case CONF_TYPE_PATHS: {
+        bool is_pair = row->option == CONF_certfile || row->option == CONF_keyfile;
+        return patterns_add(place, keyword, rest, is_pair ? PATTERN_PLACED_PATH : PATTERN_PATH, field);
+    }
     case CONF_TYPE_SOURCE: return source_read(place, row, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
     }
