@@ -127,6 +127,7 @@ struct way {
     struct ref_bytes method;
     bool may_expire, is_started, is_over;
     bool is_named_by_us;   /* the device sent no client id */
+    bool is_renamed;       /* it sent another one than the broker saw */
     struct ref_bytes name; /* as the broker saw it */
     bool is_odd;           /* patterns grant nothing to a name with a wildcard in it */
     struct expectation *said;
@@ -193,13 +194,14 @@ static const char *learn_names(struct way *way, struct ref_packet *packet) {
     if (way->rules->use_username_as_clientid) {
         if (packet->username.size == 0)
             return "there is no user name to be the client id";
+        way->is_renamed = !is_same(packet->client_id, packet->username);
         packet->client_id = packet->username;
     } else if (is_nameless) {
         packet->client_id = literal(EXPECT_CLIENT_ID);
     }
     way->is_named_by_us = is_nameless;
     way->name = packet->client_id;
-    if (is_nameless || way->rules->use_username_as_clientid)
+    if (is_nameless || way->is_renamed)
         way->said->is_rewritten = true;
     way->is_odd = holds_wildcard(packet->client_id) || holds_wildcard(packet->username);
     return NULL;
@@ -302,7 +304,7 @@ static void promise_all(struct way *way, struct ref_packet *packet) {
     uint32_t our_size = rules->max_packet_size == 0 ? UINT32_MAX : (uint32_t)rules->max_packet_size;
     /* The device did not send the client id that the broker saw: what the broker calls it is not for the
      * device. */
-    bool is_hidden = rules->use_username_as_clientid && ref_prop_find(&packet->props, 18) != NULL;
+    bool is_hidden = way->is_renamed && ref_prop_find(&packet->props, 18) != NULL;
     if (!way->is_named_by_us && !is_hidden && alias <= rules->max_topic_alias &&
         qos <= (unsigned)rules->max_qos && retain <= (unsigned)rules->retain_available && size <= our_size)
         return;
