@@ -2,6 +2,7 @@
 import os
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
@@ -54,6 +55,23 @@ def test_own_keys_outlive_a_reload(gate_of, backend, certs, port, version):
     gate.stop()
     gate_of(config)
     assert not visitor.comes(port), "keys of our own are gone with the process"
+
+
+def test_each_resumption_brings_the_next_ticket(gate_of, backend, certs, port, tmp_path):
+    """A client of TLS 1.3 may use a ticket once (RFC 8446 C.4): without a new one every second visit would be a full handshake."""
+    gate_of("backend 127.0.0.1:%d\nlistener %d\n%s" % (backend.port, port, certs.tls))
+    words = ["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, "-tls1_3", "-sess_out", tmp_path / "ticket"]
+    for visit in range(4):
+        own = ["-sess_in", tmp_path / "ticket"] if visit else []
+        with subprocess.Popen(words + own, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as client:
+            seen = ""
+            for line in client.stdout:
+                seen += line
+                if "New Session Ticket arrived" in line:
+                    break
+            client.kill()
+        assert "New Session Ticket arrived" in seen, "visit %d brings no ticket:\n%s" % (visit, seen)
+        assert ("Reused, TLSv1.3" in seen) == (visit > 0)
 
 
 @BOTH
