@@ -116,8 +116,7 @@ static enum inspect_result take_publish(struct inspector *inspector, struct insp
 
 struct judged_filters {
     uint32_t refused_count;
-    uint32_t acl_lowered_count; /* QoS is above that of the ACL's rule */
-    bool is_lowered;            /* a QoS is above max_qos or that of a rule */
+    bool is_lowered; /* a QoS was above max_qos or that of a rule */
 };
 
 /* `whole`: what is said of all filters of the packet; `filter`: as the broker gets it, empty when it can not.
@@ -138,10 +137,17 @@ static struct ruling judge_filter(struct inspector *inspector, const struct ruli
     return (struct ruling){step_judge_filter(inspector, filter), RULE_NONE, MQTT_REASON_NOT_AUTHORIZED};
 }
 
-/* Does the rule, not max_qos, lower the QoS? */
-static bool is_lowered_by_acl(const struct inspector *inspector, uint8_t qos, const struct verdict *verdict) {
-    uint8_t asked = qos < inspector->limits.max_qos ? qos : inspector->limits.max_qos;
-    return verdict->is_allowed && asked > verdict_max_qos(verdict);
+/* Lowers the QoS of a filter that is allowed, where it stands. */
+static bool lower_qos(struct inspector *inspector, const struct inspect_bytes *bytes,
+                      const struct mqtt_subscribe_entry *entry, const struct verdict *verdict) {
+    uint8_t max_qos = step_filter_max_qos(inspector, verdict);
+    if ((entry->options & 3) <= max_qos)
+        return false;
+    uint8_t *options = bytes->at + (entry->whole.at - bytes->at) + entry->whole.size - 1;
+    *options = (uint8_t)((entry->options & ~3u) | max_qos);
+    if (max_qos < inspector->limits.max_qos) /* by the rule */
+        tally_add(&inspector->tally->rows[METRIC_acl_maxqos_lowered], 1);
+    return true;
 }
 
 /* False: memory is out. */
@@ -154,14 +160,13 @@ static bool judge_filters(struct inspector *inspector, const struct inspect_byte
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
         struct span filter = mount_filter(inspector, bytes, entry.filter);
         struct ruling ruling = judge_filter(inspector, &whole, &entry, filter);
-        if ((entry.options & 3) > step_filter_max_qos(inspector, &ruling.verdict))
-            judged->is_lowered = true;
         merge->codes[i] = MERGE_OPEN;
         if (ruling.verdict.is_allowed && !counting_subscribe(inspector, merge, i, entry.filter, &ruling))
             return false;
-        judged->acl_lowered_count += is_lowered_by_acl(inspector, entry.options & 3, &ruling.verdict);
-        if (ruling.verdict.is_allowed)
+        if (ruling.verdict.is_allowed) {
+            judged->is_lowered |= lower_qos(inspector, bytes, &entry, &ruling.verdict);
             continue;
+        }
         merge->codes[i] = inspector->version == MQTT_VERSION_5 ? ruling.reason : 0x80;
         judged->refused_count++;
         tally_add(&inspector->tally->rows[METRIC_subscribe_refused], 1);
@@ -172,7 +177,7 @@ static bool judge_filters(struct inspector *inspector, const struct inspect_byte
     return true;
 }
 
-/* The SUBSCRIBE without the refused filters, QoS lowered, mount_point put on. Empty when it does not fit. */
+/* The SUBSCRIBE without the refused filters, mount_point put on. Empty when it does not fit. */
 static struct span smaller_subscribe(const struct inspector *inspector, const struct inspect_bytes *bytes,
                                      const struct mqtt_frame *frame, const struct mqtt_subscribe *subscribe,
                                      const struct merge *merge) {
@@ -185,16 +190,8 @@ static struct span smaller_subscribe(const struct inspector *inspector, const st
     for (uint32_t i = 0; mqtt_subscribe_next(&entries, MQTT_SUBSCRIBE, &entry); i++) {
         if (!merge_is_open(merge->codes[i]))
             continue;
-        size_t before = writer_size(&body);
         mount_write_filter(&body, inspector, entry.filter);
-        if (body.is_full)
-            return SPAN_NONE;
-        struct span filter = span_after(writer_span(&body), before + 2);
-        struct verdict verdict = step_judge_filter(inspector, filter);
-        uint8_t max_qos = step_filter_max_qos(inspector, &verdict);
-        uint8_t options =
-            (entry.options & 3) > max_qos ? (uint8_t)((entry.options & ~3u) | max_qos) : entry.options;
-        writer_u8(&body, options);
+        writer_u8(&body, entry.options);
     }
     return step_with_header(&body, frame);
 }
@@ -233,8 +230,9 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
         mqtt_write_suback(reply, inspector->version, MQTT_SUBACK, subscribe.packet_id,
                           span_of(merge->codes, merge->code_count));
         step_cut(bytes, mqtt_frame_size(frame));
-    } else if (judged.refused_count == 0 && !judged.is_lowered && !mount_is_on(inspector)) {
+    } else if (judged.refused_count == 0 && !mount_is_on(inspector)) {
         step_pass(bytes, mqtt_frame_size(frame));
+        tally_add(&inspector->tally->rows[METRIC_packets_rewritten], judged.is_lowered);
     } else {
         struct span packet = smaller_subscribe(inspector, bytes, frame, &subscribe, merge);
         if (packet.size == 0)
@@ -246,8 +244,6 @@ static enum inspect_result take_subscribe(struct inspector *inspector, struct in
     }
     if (result == INSPECT_FLUSH) /* it will be judged once more */
         counting_undo(inspector, merge);
-    else
-        tally_add(&inspector->tally->rows[METRIC_acl_maxqos_lowered], judged.acl_lowered_count);
     bool is_told = judged.refused_count == 0 || merge->open_count == 0; /* no code waits for the SUBACK */
     if (result != INSPECT_NEXT || (is_told && merge->hash_count == 0))
         merge_remove(&inspector->merges, merge);
