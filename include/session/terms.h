@@ -34,8 +34,8 @@ struct terms {
 /* Where the devices of this name (SNI; empty: none) belong: 0 is the listener itself, 1 its first host. */
 unsigned terms_host_number(const struct terms *terms, struct span name);
 
-/* The listener's rules for messages and subscriptions; borrows from its configuration. */
-void terms_take_rules(struct inspect_limits *limits, const struct conf_listener *listener);
+/* What the listener's options hold its devices to; borrows from its configuration. */
+void terms_set_limits(struct terms *terms);
 
 /* Between us and the broker. */
 struct backend_http_proxy {

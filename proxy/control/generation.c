@@ -3,9 +3,7 @@
 #include "control/identity.h"
 #include "control/tls_terms.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -127,23 +125,6 @@ static void load_backend_tls(struct generation *generation, struct findings *fin
         generation->backend_tls = tls_context_load_client(&settings, findings);
 }
 
-static void set_limits(struct terms *terms) {
-    const struct conf_listener *listener = terms->listener;
-    terms->limits = (struct inspect_limits){
-        .max_packet_size = (uint32_t)listener->max_packet_size,
-        .message_size_limit = (uint32_t)listener->message_size_limit,
-        .max_qos = (uint8_t)listener->max_qos,
-        .retain_available = listener->retain_available,
-        .max_topic_alias = (uint16_t)listener->max_topic_alias,
-        .max_keepalive_s = (uint16_t)listener->max_keepalive,
-        .receive_maximum = (uint16_t)listener->receive_maximum,
-        .is_broker_counted = listener->enforce_receive_maximum,
-        .is_subscribe_silent = listener->acl_subscribe == CONF_ACL_SUBSCRIBE_SILENT,
-        .is_deny_disconnect = listener->deny_publish == CONF_DENY_PUBLISH_DISCONNECT,
-    };
-    terms_take_rules(&terms->limits, listener);
-}
-
 static bool is_same_text(const char *a, const char *b) {
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
@@ -238,7 +219,7 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
             tls_terms_load(generation->every[i], generation, findings);
             generation->every[i]->certificates =
                 certificate_rules_compile(generation->arena, generation->every[i]->listener, findings);
-            set_limits(generation->every[i]);
+            terms_set_limits(generation->every[i]);
             identity_load(generation->arena, generation->every[i], findings);
         }
     for (size_t i = 0; i < generation->terms_count; i++)

@@ -16,7 +16,7 @@ unsigned terms_host_number(const struct terms *terms, struct span name) {
     return number <= terms->host_count ? number : 0;
 }
 
-void terms_take_rules(struct inspect_limits *limits, const struct conf_listener *listener) {
+static void set_rules(struct inspect_limits *limits, const struct conf_listener *listener) {
     limits->topics = (struct topic_rules){
         .is_dollar_refused = !listener->dollar_topics,
         .max_length = (uint32_t)listener->max_topic_length,
@@ -36,5 +36,22 @@ void terms_take_rules(struct inspect_limits *limits, const struct conf_listener 
     limits->min_wildcard_levels = (uint32_t)listener->min_wildcard_levels;
     limits->max_subscriptions = (uint32_t)listener->max_subscriptions;
     limits->max_filters_per_subscribe = (uint32_t)listener->max_filters_per_subscribe;
-    rules_seal(limits);
+}
+
+void terms_set_limits(struct terms *terms) {
+    const struct conf_listener *listener = terms->listener;
+    terms->limits = (struct inspect_limits){
+        .max_packet_size = (uint32_t)listener->max_packet_size,
+        .message_size_limit = (uint32_t)listener->message_size_limit,
+        .max_qos = (uint8_t)listener->max_qos,
+        .retain_available = listener->retain_available,
+        .max_topic_alias = (uint16_t)listener->max_topic_alias,
+        .max_keepalive_s = (uint16_t)listener->max_keepalive,
+        .receive_maximum = (uint16_t)listener->receive_maximum,
+        .is_broker_counted = listener->enforce_receive_maximum,
+        .is_subscribe_silent = listener->acl_subscribe == CONF_ACL_SUBSCRIBE_SILENT,
+        .is_deny_disconnect = listener->deny_publish == CONF_DENY_PUBLISH_DISCONNECT,
+    };
+    set_rules(&terms->limits, listener);
+    rules_seal(&terms->limits);
 }

@@ -90,21 +90,9 @@ static inline struct generation *generation_of(const char *conf, const char *acl
     DRIVER_MUST(generation->terms != NULL);
     for (size_t i = 0; i < generation->terms_count; i++) {
         const struct conf_listener *listener = &generation->conf->listeners[i];
-        generation->terms[i] =
-            (struct terms){.listener = listener,
-                           .acl = rules,
-                           .accounts = users,
-                           .limits = {.max_packet_size = (uint32_t)listener->max_packet_size,
-                                      .message_size_limit = (uint32_t)listener->message_size_limit,
-                                      .max_qos = (uint8_t)listener->max_qos,
-                                      .retain_available = listener->retain_available,
-                                      .max_topic_alias = (uint16_t)listener->max_topic_alias,
-                                      .max_keepalive_s = (uint16_t)listener->max_keepalive,
-                                      .receive_maximum = (uint16_t)listener->receive_maximum,
-                                      .is_broker_counted = listener->enforce_receive_maximum,
-                                      .is_deny_disconnect = listener->deny_publish != 0}};
+        generation->terms[i] = (struct terms){.listener = listener, .acl = rules, .accounts = users};
         generation->terms[i].identity = world_identity(listener);
-        terms_take_rules(&generation->terms[i].limits, listener);
+        terms_set_limits(&generation->terms[i]);
     }
     return generation;
 }
