@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "conf/walk.h"
 #include "control/gate.h"
 
 /* Without a `user` line the first of these that exists. mosquitto's default is "mosquitto", and then
@@ -54,40 +55,18 @@ bool privilege_drop(const struct conf *conf) {
     return true;
 }
 
-static void warn_of(const char *path, const char *keyword) {
-    if (path == NULL || access(path, R_OK) == 0)
+static void warn_of(void *keeper, const char *keyword, const char *path) {
+    (void)keeper;
+    if (access(path, R_OK) == 0)
         return;
     const struct passwd *user = getpwuid(geteuid());
     log_warning(
         "%s %s was read as root, but the user %s cannot read it: a reload will fail. Give it to that user "
         "(chown %s) or write `user root`.",
-        keyword, path, user == NULL ? "we run as" : user->pw_name, user == NULL ? "USER" : user->pw_name);
-}
-
-static void warn_of_each(const struct conf_pattern *first, const char *keyword) {
-    for (; first != NULL; first = first->next)
-        warn_of(first->text, keyword);
+        keyword == NULL ? "The configuration" : keyword, path, user == NULL ? "we run as" : user->pw_name,
+        user == NULL ? "USER" : user->pw_name);
 }
 
 void privilege_warn(const struct generation *generation) {
-    warn_of(generation->conf->path, "The configuration");
-    warn_of(generation->conf->backend_cafile, "backend_cafile");
-    warn_of(generation->conf->backend_certfile, "backend_certfile");
-    warn_of(generation->conf->backend_keyfile, "backend_keyfile");
-    warn_of(generation->conf->backend_http_proxy_password_file, "backend_http_proxy_password_file");
-    warn_of(generation->conf->ticket_keyfile, "ticket_keyfile");
-    for (size_t i = 0; i < generation->every_count; i++) {
-        const struct conf_listener *listener = generation->every[i]->listener;
-        warn_of_each(listener->certfile, "certfile");
-        warn_of_each(listener->keyfile, "keyfile");
-        warn_of_each(listener->ocsp_file, "ocsp_file");
-        warn_of(listener->keyfile_password_file, "keyfile_password_file");
-        warn_of(listener->cafile, "cafile");
-        if (listener->psk_hint != NULL)
-            warn_of(listener->psk_file, "psk_file");
-        for (const struct conf_pattern *one = listener->crlfile; one != NULL; one = one->next)
-            warn_of(one->text, "crlfile");
-        warn_of(listener->acl_file, "acl_file");
-        warn_of(listener->password_file, "password_file");
-    }
+    conf_each_path(generation->conf, warn_of, NULL);
 }

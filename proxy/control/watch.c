@@ -65,7 +65,8 @@ static void add_file(struct look *look, const char *path, bool is_folder_read) {
         add_folder(look, path);
 }
 
-static void on_path(void *keeper, const char *path) {
+static void on_path(void *keeper, const char *keyword, const char *path) {
+    (void)keyword;
     add_file(keeper, path, false);
 }
 
