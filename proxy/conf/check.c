@@ -112,7 +112,23 @@ static void check_metrics(const struct conf *conf, struct findings *findings) {
 }
 
 static void check_backend_place(const struct conf *conf, const struct conf_backend *backend,
-                                struct findings *findings);
+                                struct findings *findings) {
+    if (backend == NULL)
+        return;
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct conf_listener *listener = &conf->listeners[i];
+        if (is_reached_by(listener, backend->host, backend->port) ||
+            (backend->path != NULL && is_same_text(backend->path, listener->path))) {
+            findings_add(
+                findings, FINDING_ERROR, backend->file, backend->line,
+                "backend %s is Drawbridge's own listener%s; let the broker listen at another port and "
+                "name that one",
+                backend->text,
+                listener->is_default_local ? ", which it opens because there is no listener line" : "");
+            return;
+        }
+    }
+}
 
 /* What leads to the broker leads to the one that stands before any listener: another one must not be reached
  * in plain text, or around the proxy, where that was not meant. */
@@ -137,25 +153,6 @@ static void check_backend(const struct conf *conf, struct findings *findings) {
                 check_backend_place(conf, conf->listeners[i].hosts[j].backend, findings);
                 check_backend_way(conf, conf->listeners[i].hosts[j].backend, findings);
             }
-}
-
-static void check_backend_place(const struct conf *conf, const struct conf_backend *backend,
-                                struct findings *findings) {
-    if (backend == NULL)
-        return;
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        const struct conf_listener *listener = &conf->listeners[i];
-        if (is_reached_by(listener, backend->host, backend->port) ||
-            (backend->path != NULL && is_same_text(backend->path, listener->path))) {
-            findings_add(
-                findings, FINDING_ERROR, backend->file, backend->line,
-                "backend %s is Drawbridge's own listener%s; let the broker listen at another port and "
-                "name that one",
-                backend->text,
-                listener->is_default_local ? ", which it opens because there is no listener line" : "");
-            return;
-        }
-    }
 }
 
 static bool has_certificates(const struct conf_listener *listener) {
