@@ -102,7 +102,8 @@ struct inspect_refusal {
     struct verdict verdict;
 };
 
-struct pace; /* pace.h */
+struct pace;  /* pace.h */
+struct twins; /* twins.h */
 
 struct inspector {
     enum inspect_state state;
@@ -140,6 +141,7 @@ struct inspect_bytes {
     size_t need;
     uint8_t *scratch; /* where a rewritten packet is put together; never inside `at` */
     size_t scratch_size;
+    struct twins *twins; /* the worker's; NULL: none */
 };
 
 /* The longest rewritten packet, and so the scratch: a head with a topic put in and a response topic made

@@ -48,6 +48,7 @@ struct acl_binding {
     struct acl_identity identity;
     bool is_odd;              /* the username or client id holds + or #: patterns deny */
     bool has_subscribe_rules; /* some list of it has a `subscribe` rule: these alone judge a SUBSCRIBE */
+    uint64_t number; /* for who remembers what was allowed under it; 0 when it was just bound: none yet */
 };
 /* An empty username is none, as in mosquitto. */
 void acl_bind(struct acl_binding *binding, const struct acl *acl, struct acl_identity identity);

@@ -54,6 +54,7 @@ struct session_host {
     uint8_t *bytes;                /* SESSION_BYTES_SIZE, lent for one callback */
     uint8_t *scratch;              /* INSPECT_SCRATCH_SIZE */
     uint8_t *reply;                /* 2 * SESSION_OWED_MAX */
+    struct twins *twins;           /* NULL: none */
     void (*dial)(struct session_host *host, struct backend_call *call);
     void (*report)(struct session_host *host, const struct backend_call *call, bool is_connected);
     /* Runs the job off the loop; a negative errno when it cannot. */

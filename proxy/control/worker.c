@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "crypto/random.h"
+#include "inspect/twins.h"
 
 /* How long sessions have to hear goodbye when the program ends. */
 #define STOP_GRACE_MS 3000
@@ -271,7 +272,8 @@ static bool lend_buffers(struct session_host *host) {
     host->bytes = malloc(SESSION_BYTES_SIZE);
     host->scratch = malloc(INSPECT_SCRATCH_SIZE);
     host->reply = malloc(2 * SESSION_OWED_MAX);
-    return host->bytes != NULL && host->scratch != NULL && host->reply != NULL;
+    host->twins = twins_create();
+    return host->bytes != NULL && host->scratch != NULL && host->reply != NULL && host->twins != NULL;
 }
 
 int worker_start(struct worker *worker, struct generation *generation, struct crowd *crowd,
@@ -337,4 +339,5 @@ void worker_join(struct worker *worker) {
     free(worker->host.bytes);
     free(worker->host.scratch);
     free(worker->host.reply);
+    twins_destroy(worker->host.twins);
 }

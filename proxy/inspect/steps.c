@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "inspect/mount.h"
+#include "inspect/twins.h"
 #include "mqtt/write.h"
 
 void step_pass(struct inspect_bytes *bytes, size_t count) {
@@ -162,66 +163,6 @@ enum inspect_result step_publish_head(struct inspector *inspector, struct inspec
     return INSPECT_NEXT;
 }
 
-static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t size) {
-    uint64_t left, right;
-    if (size < sizeof left)
-        return memcmp(a, b, size) == 0;
-    for (size_t i = 0; i + sizeof left < size; i += sizeof left) {
-        memcpy(&left, a + i, sizeof left);
-        memcpy(&right, b + i, sizeof right);
-        if (left != right)
-            return false;
-    }
-    memcpy(&left, a + size - sizeof left, sizeof left);
-    memcpy(&right, b + size - sizeof right, sizeof right);
-    return left == right;
-}
-
-/* The bytes of the whole packet at `at` if it is a twin of `model`: same first byte, same topic, no
- * properties, and not larger; else 0. `key` is the model's variable header. */
-static inline size_t twin_size(const uint8_t *at, const uint8_t *end, const uint8_t *model, size_t model_size,
-                               const uint8_t *key, size_t key_size) {
-    if (end - at < 3 || at[0] != model[0])
-        return 0;
-    size_t header_size = 2, remaining = at[1];
-    if (remaining >= 0x80) {
-        if (at[2] == 0 || at[2] >= 0x80) /* over-long, or too long to be worth it */
-            return 0;
-        remaining = (remaining & 0x7F) | (size_t)at[2] << 7;
-        header_size = 3;
-    }
-    size_t size = header_size + remaining;
-    bool is_twin = remaining >= key_size && size <= model_size && size <= (size_t)(end - at) &&
-                   is_same(at + header_size, key, key_size);
-    return is_twin ? size : 0;
-}
-
-/* Most traffic is somebody saying the same again: behind a PUBLISH that was allowed and has passed as it
- * came, those of QoS 0 that differ from it in nothing but their payload, which is no longer, are allowed
- * without being asked about. This judges nothing, so no rule has to be known here: all that a rule can look
- * at is the same. */
-static void pass_twins(const struct inspector *inspector, struct inspect_way *way,
-                       struct inspect_bytes *bytes, const struct mqtt_frame *frame,
-                       const struct mqtt_publish *publish) {
-    size_t size = mqtt_frame_size(frame);
-    bool is_paced = inspector->pace != NULL && way->direction == MQTT_TO_BROKER; /* each costs a token */
-    bool is_plain =
-        !is_paced && publish->qos == 0 && publish->topic_alias == 0 && publish->props.raw.size == 0;
-    if (!is_plain || bytes->filled - bytes->scanned <= way->payload_left || !step_payload(way, bytes))
-        return;
-    const uint8_t *model = bytes->at + bytes->judged - size;
-    const uint8_t *start = bytes->at + bytes->scanned, *end = bytes->at + bytes->filled, *at = start;
-    uint64_t count = 0;
-    for (size_t step; (step = twin_size(at, end, model, size, model + frame->header_size,
-                                        publish->head_size - frame->header_size)) != 0;
-         count++)
-        at += step;
-    if (count == 0)
-        return;
-    step_pass(bytes, (size_t)(at - start));
-    tally_add(&inspector->tally->packets[way->direction][MQTT_PUBLISH], count);
-}
-
 /* The head with the topic where the bare one had none. */
 static enum inspect_result head_with_topic(struct inspector *inspector, const struct inspect_bytes *bytes,
                                            const struct mqtt_frame *frame, const struct mqtt_publish *publish,
@@ -311,7 +252,7 @@ enum inspect_result step_publish_pass(struct inspector *inspector, struct inspec
     way->payload_left = publish->payload_size;
     way->is_cutting = false;
     if (head.size == 0)
-        pass_twins(inspector, way, bytes, frame, publish);
+        twins_pass(inspector, way, bytes, frame, publish);
     return INSPECT_NEXT;
 }
 

@@ -158,7 +158,8 @@ static void run(struct session *session, struct relay *relay, size_t filled) {
                                   .filled = filled,
                                   .size = SESSION_BYTES_SIZE,
                                   .scratch = host->scratch,
-                                  .scratch_size = INSPECT_SCRATCH_SIZE};
+                                  .scratch_size = INSPECT_SCRATCH_SIZE,
+                                  .twins = host->twins};
     if (relay == &session->from_device)
         session_begin_run(session);
     while (step(session, relay, &bytes)) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "inspect/inspector.h"
+#include "inspect/twins.h"
 
 #define DRIVER_ROOM  (512u * 1024)
 #define DRIVER_REPLY (128u * 1024)
@@ -60,6 +61,7 @@ struct driver {
     struct driver_way ways[2]; /* by enum mqtt_direction: from_device is MQTT_TO_BROKER */
     size_t spare;              /* room behind the bytes at hand; DRIVER_ROOM in all unless less is wanted */
     bool is_lazy;              /* does not look before `need` bytes are there, as a session */
+    bool has_no_twins;         /* is lent no table of them */
     unsigned connects, starts; /* how often these results came */
     unsigned refusals;         /* on_refused was called */
     struct inspect_refusal refusal; /* the last one, without its topic */
@@ -90,7 +92,14 @@ struct driver_rooms {
 };
 static struct driver_rooms driver_spare_rooms;
 
+/* One for all drivers, as the sessions of a worker have it: what one of them may do must be of no use to
+ * another. */
+static struct twins *driver_twins;
+
 static inline void driver_take_rooms(struct driver *driver) {
+    if (driver_twins == NULL)
+        driver_twins = twins_create();
+    DRIVER_MUST(driver_twins != NULL);
     struct driver_rooms rooms = driver_spare_rooms;
     driver_spare_rooms = (struct driver_rooms){NULL, NULL, NULL};
     if (rooms.bytes == NULL)
@@ -168,7 +177,8 @@ static inline enum inspect_result driver_run(struct driver *driver, enum mqtt_di
     struct inspect_bytes bytes = {.at = driver->bytes,
                                   .size = is_small ? filled + driver->spare : DRIVER_ROOM,
                                   .scratch = driver->scratch,
-                                  .scratch_size = INSPECT_SCRATCH_SIZE};
+                                  .scratch_size = INSPECT_SCRATCH_SIZE,
+                                  .twins = driver->has_no_twins ? NULL : driver_twins};
     DRIVER_MUST(bytes.size >= filled);
     if (is_small)
         bytes.at = malloc(bytes.size + 1);

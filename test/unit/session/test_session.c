@@ -709,6 +709,36 @@ static void test_reload_rules(void **state) {
     talk_end(&talk, SESSION_END_DEVICE_GOODBYE);
 }
 
+/* Nor is what has passed before the reload passed unasked behind it, by either way. */
+static void test_reload_in_a_flood(void **state) {
+    (void)state;
+    const char *const limits[] = {TALK_CONF, TALK_CONF "max_topic_length 3\n"};
+    const char *const rules[] = {"topic readwrite a/#\n", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct generation *after = generation_of(limits[i], rules[i], NULL);
+        struct talk talk = talk_begin(open_doors, MQTT_VERSION_311);
+        talk_open(&talk);
+        struct span a = publish(MQTT_VERSION_311, "a/1", 0, "x"),
+                    b = publish(MQTT_VERSION_311, "b/12", 0, "x");
+        struct span flood = join(join(a, b), join(a, b));
+        size_t to_broker = fake_written(talk.broker).size, to_device = fake_written(talk.device).size;
+        fake_say(talk.device, flood);
+        fake_say(talk.broker, flood);
+        assert_bytes(written_behind(talk.broker, to_broker), flood);
+        assert_bytes(written_behind(talk.device, to_device), flood);
+        world_reload(talk.world, after);
+        generation_drop(after);
+        to_broker += flood.size;
+        to_device += flood.size;
+        fake_say(talk.device, flood);
+        fake_say(talk.broker, flood);
+        assert_bytes(written_behind(talk.broker, to_broker), join(a, a));
+        assert_bytes(written_behind(talk.device, to_device), i == 0 ? join(a, a) : flood);
+        fake_say(talk.device, bye());
+        talk_end(&talk, SESSION_END_DEVICE_GOODBYE);
+    }
+}
+
 /* What the CONNACK promised stays; what is judged here anew follows the new rules. */
 static void test_reload_promises(void **state) {
     (void)state;
@@ -940,6 +970,7 @@ int main(void) {
         cmocka_unit_test(test_password_wrong),
         cmocka_unit_test(test_password_trouble),
         cmocka_unit_test(test_reload_rules),
+        cmocka_unit_test(test_reload_in_a_flood),
         cmocka_unit_test(test_reload_promises),
         cmocka_unit_test(test_reload_removed_user),
         cmocka_unit_test(test_reload_same_user),

@@ -300,13 +300,15 @@ static inline void world_on_gone(struct session_host *host, size_t listener_inde
 /* Keeps the generation. */
 static inline struct world *world_create(struct generation *generation) {
     static uint8_t *bytes, *scratch, *reply;
+    static struct twins *twins; /* of all worlds, whose sessions must not find each other's */
     struct world *world = calloc(1, sizeof *world);
     DRIVER_MUST(world != NULL);
     if (bytes == NULL) {
         bytes = malloc(SESSION_BYTES_SIZE);
         scratch = malloc(INSPECT_SCRATCH_SIZE);
         reply = malloc(2 * (size_t)SESSION_OWED_MAX);
-        DRIVER_MUST(bytes != NULL && scratch != NULL && reply != NULL);
+        twins = twins_create();
+        DRIVER_MUST(bytes != NULL && scratch != NULL && reply != NULL && twins != NULL);
     }
     world->now = 1000000;
     world->next_dial = 'o';
@@ -319,6 +321,7 @@ static inline struct world *world_create(struct generation *generation) {
                                         .bytes = bytes,
                                         .scratch = scratch,
                                         .reply = reply,
+                                        .twins = twins,
                                         .dial = world_dial,
                                         .report = world_report,
                                         .work = world_work,
