@@ -235,6 +235,60 @@ def test_reload_of_a_group(start, backend, tmp_path, version):
     assert "acl:15: \"maxqos=9\": maxqos is 0, 1 or 2" in make.gate.reload()
 
 
+FLOODS = """user alice
+topic write maxqos=0 noretain a/calm
+topic write a/#
+topic read b/#
+user bob
+topic write b/#
+topic read a/#
+"""
+
+
+def flood(version, *topics, count=30, **fields):
+    return b"".join(mqtt.publish(version, topic, b"x", **fields) for topic in topics) * count
+
+
+def delivered(device, connection, raw):
+    """The topics that the broker's bytes bring to the device, each once, in order."""
+    connection.send(raw + mqtt.publish(device.version, "end", b"x") + mqtt.pingresp())
+    packets = []
+    while not packets or packets[-1].kind != mqtt.PINGRESP:
+        packets.append(device.read())
+    return [packet.topic for packet in packets[:-1]]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_floods(start, backend, tmp_path, version):
+    """Topics that take turns, as fast as they can: what has passed is passed again without a look, but not for another user,
+    the other way, another flag, or after a reload."""
+    make = start(FLOODS, extra="workers 1")
+    devices = [make(version, name, client_id=name) for name in ("alice", "bob")]
+    connections = [backend.wait_connection(i) for i in range(2)]
+
+    def published(number, raw):
+        before = len(connections[number].of_kind(mqtt.PUBLISH))
+        devices[number].send(raw)
+        devices[number].ping()
+        return [packet.topic for packet in connections[number].of_kind(mqtt.PUBLISH)[before:]]
+
+    both = flood(version, "a/1", "b/1", "a/2", "b/2")
+    for _ in range(2):
+        assert published(0, both) == ["a/1", "a/2"] * 30
+        assert published(1, both) == ["b/1", "b/2"] * 30
+        assert delivered(devices[0], connections[0], both) == ["b/1", "b/2"] * 30
+        assert delivered(devices[1], connections[1], both) == ["a/1", "a/2"] * 30
+    calm, loud = (mqtt.publish(version, "a/calm", b"x", retain=retain) for retain in (False, True))
+    other = mqtt.publish(version, "a/1", b"x")
+    assert published(0, (calm + other + loud) * 30) == ["a/calm", "a/1"] * 30
+    (tmp_path / "acl").write_text(FLOODS.replace("alice", "nobody").replace("bob", "alice").replace("nobody", "bob"))
+    assert "error" not in make.gate.reload().lower()
+    assert published(0, both) == ["b/1", "b/2"] * 30
+    assert published(1, both) == ["a/1", "a/2"] * 30
+    assert delivered(devices[0], connections[0], both) == ["a/1", "a/2"] * 30
+    assert delivered(devices[1], connections[1], both) == ["b/1", "b/2"] * 30
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_refusals_in_the_log(start, version):
     make = start()

@@ -63,6 +63,23 @@ def up_to(count):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_known_topics_cost_as_much(gate, backend, device_of, version):
+    """A flood of topics that take turns, which are not asked about any more, is counted from the reload on that brings a rate."""
+    gate = gate("", front="workers 1\n")
+    device = device_of(gate.port, version=version)
+    device.connect()
+    connection = backend.wait_connection()
+    turn = mqtt.publish(version, "a", b"x") + mqtt.publish(version, "b", b"x")
+    device.send(turn * 50)
+    device.ping()
+    assert len(payloads(connection)) == 100
+    gate.reload_lines("publish_rate 1/h burst 7\nrate_action drop")
+    device.send(turn * 50)
+    device.ping()
+    assert len(payloads(connection)) == 107
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("qos", [0, 1, 2])
 def test_delay(gate, backend, device_of, version, qos):
     """The burst passes, the next one waits, and a reload with a higher rate lets it go; nothing is lost."""
