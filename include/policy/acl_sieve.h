@@ -6,9 +6,10 @@
  *      & level 2:  "temperature" there | ...
  *      & rules that match topics of three levels
  *
- * Each of these sets has a bit per rule (a short one: the numbers of its rules), and 64 rules are met at a
- * time. The sieve only picks candidates: each is still asked what it has in common with the filter. Levels
- * beyond ACL_INDEX_DEPTH pass it unseen. */
+ * Each of these sets has a bit per rule (a short one: the numbers of its rules). Where one of them has but a
+ * few rules, it leads: these are looked up in the others. Else 64 rules are met at a time. The sieve only
+ * picks candidates: each is still asked what it has in common with the filter. Levels beyond ACL_INDEX_DEPTH
+ * pass it unseen. */
 #ifndef DRAWBRIDGE_POLICY_ACL_SIEVE_H
 #define DRAWBRIDGE_POLICY_ACL_SIEVE_H
 
@@ -19,12 +20,17 @@
 /* Gives a list that has an index its sieve. False when memory is out. */
 bool acl_sieve_list(struct arena *arena, struct acl_list *list);
 
-/* A set: the rules of all rows and the members. */
+/* Numbers of rules, rising. */
+struct acl_sieve_members {
+    const uint32_t *at;
+    uint32_t count, next;
+};
+
+/* A set: the rules of all rows and all members. */
 struct acl_sieve_term {
     const uint64_t *rows[ACL_MARK_COUNT + 2]; /* a bit per rule */
-    uint32_t row_count;
-    const uint32_t *members; /* rising */
-    uint32_t member_count, next;
+    struct acl_sieve_members members[ACL_MARK_COUNT + 2];
+    uint32_t row_count, members_count;
 };
 
 /* One per question and list. */
@@ -33,7 +39,9 @@ struct acl_sieving {
     struct acl_sieve_term terms[ACL_INDEX_DEPTH + 2]; /* a candidate is in all of them */
     const uint64_t *excluded[2 * ACL_MARK_COUNT + 2]; /* and in none of these */
     uint32_t term_count, excluded_count;
-    uint32_t chunk, at; /* the chunk to come, and the word of the one before */
+    struct acl_sieve_term *lead; /* NULL: none has few rules */
+    uint32_t from;               /* with a lead: the rules to come */
+    uint32_t chunk, at;          /* without: the chunk to come, and the word of the one before */
     bool is_over;
     uint64_t words[ACL_SIEVE_CHUNK_WORDS];
 };
