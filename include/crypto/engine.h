@@ -4,8 +4,8 @@
  *      ciphertext in --engine_feed--> [ SSL through our own BIO ] --engine_read--> plaintext
  *      ciphertext out <-- struct engine_out (one per worker) <-- engine_write, handshake, alerts
  *
- * One BIO per connection, whose callbacks point at the spans of the call in progress. Not thread-safe: an
- * engine lives on one worker. */
+ * One BIO per connection, whose callbacks point at the spans of the call in progress. One thread at a time
+ * may call; which one it is may change between calls. */
 #ifndef DRAWBRIDGE_CRYPTO_ENGINE_H
 #define DRAWBRIDGE_CRYPTO_ENGINE_H
 
@@ -37,6 +37,10 @@ enum engine_state {
 
 /* A server engine; NULL when memory is out. Keeps a reference of the context. */
 struct engine *engine_accept(struct tls_context *context);
+/* The same, but almost nothing is paid for a peer before it has said what may be a ClientHello: then memory
+ * that is out ends the engine (ENGINE_BROKEN, OUT_OF_MEMORY). Until the handshake is done only engine_feed,
+ * _close, _destroy, _state_of, _is_silent and _trouble may be called. */
+struct engine *engine_expect(struct tls_context *context);
 /* A client engine, with a context of tls_context_load_client; NULL when memory is out. */
 struct engine *engine_dial(struct tls_context *context);
 /* Its first words into `out`. Everything else is as with engine_accept. */

@@ -12,39 +12,54 @@
 #include <stdlib.h>
 
 static struct engine *create(struct tls_context *context) {
-    ERR_clear_error();
     struct engine *engine = calloc(1, sizeof *engine);
     if (engine == NULL)
         return NULL;
     engine->state = ENGINE_SHAKING;
-    engine->ssl = SSL_new(context->ssl_ctx);
-    BIO *bio = engine->ssl == NULL ? NULL : engine_bio_new(engine);
-    if (bio == NULL) {
-        SSL_free(engine->ssl);
-        free(engine);
-        ERR_clear_error();
-        return NULL;
-    }
-    SSL_set_bio(engine->ssl, bio, bio);
-    SSL_set_app_data(engine->ssl, engine);
     engine->context = tls_context_keep(context);
     engine->listener = tls_context_keep(context);
     return engine;
 }
 
-struct engine *engine_accept(struct tls_context *context) {
-    struct engine *engine = create(context);
-    if (engine != NULL)
+/* What costs. False: memory is out. */
+static bool equip(struct engine *engine) {
+    ERR_clear_error();
+    engine->ssl = SSL_new(engine->context->ssl_ctx);
+    BIO *bio = engine->ssl == NULL ? NULL : engine_bio_new(engine);
+    if (bio == NULL) {
+        ERR_clear_error();
+        return false;
+    }
+    SSL_set_bio(engine->ssl, bio, bio);
+    SSL_set_app_data(engine->ssl, engine);
+    if (engine->context->is_client)
+        SSL_set_connect_state(engine->ssl);
+    else
         SSL_set_accept_state(engine->ssl);
-    return engine;
+    return true;
+}
+
+static struct engine *create_equipped(struct tls_context *context) {
+    struct engine *engine = create(context);
+    if (engine == NULL || equip(engine))
+        return engine;
+    engine_destroy(engine);
+    return NULL;
+}
+
+struct engine *engine_expect(struct tls_context *context) {
+    return create(context);
+}
+
+struct engine *engine_accept(struct tls_context *context) {
+    return create_equipped(context);
 }
 
 struct engine *engine_dial(struct tls_context *context) {
-    struct engine *engine = create(context);
+    struct engine *engine = create_equipped(context);
     if (engine == NULL)
         return NULL;
     engine->is_tls = true; /* what the broker says is OpenSSL's to judge */
-    SSL_set_connect_state(engine->ssl);
     if (context->sni != NULL && SSL_set_tlsext_host_name(engine->ssl, context->sni) != 1) {
         engine_destroy(engine);
         return NULL;
@@ -159,7 +174,11 @@ enum engine_state engine_feed(struct engine *engine, struct span ciphertext, str
         return engine->state;
     }
     engine->in = ciphertext;
-    if (engine->state == ENGINE_SHAKING && is_known_as_tls(engine)) {
+    if (engine->state != ENGINE_SHAKING || !is_known_as_tls(engine))
+        return engine->state;
+    if (engine->ssl == NULL && !equip(engine)) {
+        end(engine, ENGINE_BROKEN, TLS_TROUBLE_OUT_OF_MEMORY);
+    } else {
         engine->out = out;
         shake(engine);
         engine->out = NULL;
@@ -212,8 +231,8 @@ size_t engine_write(struct engine *engine, struct span plaintext, struct engine_
 }
 
 void engine_close(struct engine *engine, struct engine_out *out) {
-    bool is_said = (SSL_get_shutdown(engine->ssl) & SSL_SENT_SHUTDOWN) != 0;
-    if (engine->was_open && engine->state != ENGINE_BROKEN && !is_said) {
+    if (engine->was_open && engine->state != ENGINE_BROKEN &&
+        (SSL_get_shutdown(engine->ssl) & SSL_SENT_SHUTDOWN) == 0) {
         ERR_clear_error();
         engine->out = out;
         SSL_shutdown(engine->ssl);

@@ -36,7 +36,7 @@ static inline struct pair pair_of(struct tls_context *context, struct client_wis
     pair.out.size = ENGINE_OUT_SIZE;
     pair.out.room = malloc(pair.out.size);
     pair.got = malloc(pair.got_room);
-    pair.server = engine_accept(context);
+    pair.server = engine_expect(context);
     assert_non_null(pair.server);
     pair.ssl_ctx = wish.ssl_ctx != NULL ? wish.ssl_ctx : SSL_CTX_new(TLS_client_method());
     if (wish.ssl_ctx != NULL)
