@@ -61,6 +61,7 @@ struct link {
     struct engine *engine; /* TLS links only */
     size_t pending;        /* bytes accepted by link_write that the kernel has not taken */
     bool is_reading, is_open, is_closing;
+    bool is_away;    /* its engine is on another thread for a step of its handshake: nobody may ask it now */
     uint8_t trouble; /* enum dial_trouble of a link that was dialled; ask link_trouble */
 };
 
@@ -85,6 +86,11 @@ static inline void link_read(struct link *link, bool is_wanted) {
 /* Has the peer closed its side? Known also while its last bytes are not read yet; costs a system call. */
 static inline bool link_is_ended(struct link *link) {
     return link->verbs->is_ended(link);
+}
+
+/* TLS, and the peer has not said a byte yet? */
+static inline bool link_is_silent(const struct link *link) {
+    return link->engine != NULL && !link->is_away && engine_is_silent(link->engine);
 }
 
 /* After this only on_closed comes. */

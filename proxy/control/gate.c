@@ -21,7 +21,7 @@
 /* Descriptors kept back for reading configuration and certificates at a reload, the log, and DNS. */
 #define DESCRIPTORS_RESERVED 12
 /* What a worker's loop opens for itself. */
-#define DESCRIPTORS_OF_WORKER 4
+#define DESCRIPTORS_OF_WORKER 5
 /* Places for devices that only hear that there is no room. */
 #define DESCRIPTORS_CROWDED 6
 

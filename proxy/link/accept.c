@@ -109,6 +109,7 @@ static void on_connection(uv_stream_t *stream, int status) {
     struct address address;
     peer_of(wire, acceptor->is_unix, &address);
     wire->link.is_open = true;
+    turn_enter(wire);
     acceptor->on_accept(acceptor, wire, &address);
 }
 
@@ -138,8 +139,9 @@ void acceptor_close(struct acceptor *acceptor) {
 }
 
 bool wire_secure(struct wire *wire, struct tls_context *context) {
-    wire->link.engine = engine_accept(context);
+    wire->link.engine = engine_expect(context);
     wire_set_kind(wire, &wire_secure_kind);
+    turn_leave(wire);
     wire->link.is_open = false;
     return wire->link.engine != NULL;
 }

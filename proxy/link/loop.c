@@ -7,14 +7,23 @@ static void on_tick(uv_timer_t *timer) {
     wheel_turn(&loop->wheel, uv_now(&loop->uv));
 }
 
+static void free_buffers(struct loop *loop) {
+    free(loop->ciphertext);
+    free(loop->out.room);
+}
+
 int loop_init(struct loop *loop, void *owner) {
     *loop = (struct loop){.owner = owner};
     loop->ciphertext = malloc(LOOP_READ_SIZE);
     loop->out = (struct engine_out){malloc(ENGINE_OUT_SIZE), ENGINE_OUT_SIZE, 0};
     int result = loop->ciphertext == NULL || loop->out.room == NULL ? UV_ENOMEM : uv_loop_init(&loop->uv);
+    if (result == 0) {
+        result = aside_open(loop);
+        if (result < 0)
+            uv_loop_close(&loop->uv);
+    }
     if (result < 0) {
-        free(loop->ciphertext);
-        free(loop->out.room);
+        free_buffers(loop);
         return result;
     }
     loop->uv.data = loop;
@@ -28,12 +37,12 @@ int loop_init(struct loop *loop, void *owner) {
 }
 
 void loop_close(struct loop *loop) {
+    aside_close(loop);
     uv_close((uv_handle_t *)&loop->tick, NULL);
     turn_close(loop);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_loop_close(&loop->uv);
-    free(loop->ciphertext);
-    free(loop->out.room);
+    free_buffers(loop);
 }
 
 uint64_t loop_now_ms(const struct loop *loop) {

@@ -39,18 +39,18 @@ static void pump(struct wire *wire) {
     }
 }
 
-static void secure_bytes(struct wire *wire, struct span bytes) {
+/* The engine was fed, and what it said is on its way or could not be sent. */
+static void go_on(struct wire *wire, int error) {
     struct link *link = &wire->link;
-    if (!link->is_open && !wire->is_greeting)
-        turn_count_handshake(wire->loop);
-    enum engine_state state = engine_feed(link->engine, bytes, &wire->loop->out);
-    int error = flush(wire);
+    enum engine_state state = engine_state_of(link->engine);
     if (error < 0) {
         link->events->on_end(link, error);
         return;
     }
     if (state == ENGINE_OPEN && !link->is_open) {
         link->is_open = true;
+        if (!wire->is_greeting)
+            turn_enter(wire);
         wire->is_greeting = false;
         link->events->on_open(link);
     }
@@ -63,6 +63,23 @@ static void secure_bytes(struct wire *wire, struct span bytes) {
         link->events->on_end(link, -EPROTO);
     else if (state == ENGINE_CLOSED)
         link->events->on_end(link, 0);
+}
+
+static void secure_bytes(struct wire *wire, struct span bytes) {
+    struct link *link = &wire->link;
+    if (!link->is_open && !wire->is_greeting) {
+        if (turn_place(wire->loop) == TURN_ASIDE && aside_take(wire, bytes))
+            return;
+        turn_count_handshake(wire->loop);
+    }
+    (void)engine_feed(link->engine, bytes, &wire->loop->out);
+    go_on(wire, flush(wire));
+}
+
+void wire_secure_back(struct wire *wire, struct step *step) {
+    struct span said = {step->said.room, step->said.filled};
+    bool is_lost = said.at == NULL && said.size != 0;
+    go_on(wire, is_lost ? -ENOMEM : wire_send(wire, &said, 1));
 }
 
 static int secure_write(struct link *link, const struct span *pieces, size_t count) {
@@ -85,7 +102,7 @@ static int secure_write(struct link *link, const struct span *pieces, size_t cou
 
 static void secure_close(struct link *link, enum link_manner manner) {
     struct wire *wire = (struct wire *)link;
-    if (manner == LINK_POLITELY) {
+    if (manner == LINK_POLITELY && wire->step == NULL) {
         engine_close(link->engine, &wire->loop->out);
         if (flush(wire) < 0)
             manner = LINK_AT_ONCE;

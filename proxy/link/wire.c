@@ -31,7 +31,11 @@ static void count_pending(struct wire *wire) {
     wire->link.pending = (wire->flying == NULL ? 0 : wire->flying->size) + wire->waiting_size;
 }
 
+/* While its engine is on the other thread, later: see wire_step_back. */
 static void release(struct wire *wire) {
+    wire->is_gone = true;
+    if (wire->step != NULL)
+        return;
     engine_destroy(wire->link.engine);
     tls_context_drop(wire->tls);
     free(wire->tunnel);
@@ -49,6 +53,7 @@ static void on_handle_closed(uv_handle_t *handle) {
 static void close_handle(struct wire *wire) {
     wheel_cancel(&wire->loop->wheel, &wire->linger);
     turn_forget(wire);
+    turn_leave(wire);
     if (!uv_is_closing(&wire->uv.handle))
         uv_close(&wire->uv.handle, on_handle_closed);
 }
@@ -90,6 +95,7 @@ static void on_dropped(uv_handle_t *handle) {
 
 void wire_drop(struct wire *wire) {
     turn_forget(wire);
+    turn_leave(wire);
     uv_close(&wire->uv.handle, on_dropped);
 }
 
@@ -97,7 +103,7 @@ void wire_drop(struct wire *wire) {
 
 /* A handshake in progress, whose next step this turn of the loop cannot afford. */
 static bool must_wait(const struct wire *wire) {
-    return wire->link.engine != NULL && !wire->link.is_open && !turn_has_handshake(wire->loop);
+    return wire->link.engine != NULL && !wire->link.is_open && turn_place(wire->loop) == TURN_NOWHERE;
 }
 
 /* A link that is to rest stays armed until something comes: most rests, such as the one while the broker is
@@ -108,6 +114,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
     struct link_room room = {NULL, 0};
     if (wire->link.is_closing)
         room = (struct link_room){wire->loop->ciphertext, LOOP_READ_SIZE}; /* thrown away */
+    else if (wire->step != NULL)
+        room = (struct link_room){NULL, 0};
     else if (wire->is_greeting || (wire->link.is_reading && !must_wait(wire)))
         room = wire->kind->room(wire);
     *buffer = uv_buf_init((char *)room.at, (unsigned)room.size);
@@ -131,6 +139,9 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
     if (wire->link.is_closing) {
         if (count < 0 && wire->is_lingering)
             close_handle(wire);
+    } else if (count == UV_ENOBUFS && wire->step != NULL) {
+        wire->is_parked = true;
+        uv_read_stop(stream);
     } else if (count == UV_ENOBUFS) {
         if (wire->link.is_reading && must_wait(wire))
             turn_wait(wire);
@@ -141,6 +152,24 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
     } else if (count > 0) {
         wire->kind->on_bytes(wire, span_of(buffer->base, (size_t)count));
     }
+}
+
+void wire_step_back(struct wire *wire, struct step *step) {
+    wire->step = NULL;
+    wire->link.is_away = false;
+    bool is_parked = wire->is_parked;
+    wire->is_parked = false;
+    if (wire->is_gone)
+        release(wire);
+    else if (!wire->link.is_closing && wire->late_error < 0)
+        wire->link.events->on_end(&wire->link, wire->late_error);
+    else if (!wire->link.is_closing) {
+        if (is_parked)
+            (void)wire_arm(wire); /* as in wire_read_start */
+        wire_secure_back(wire, step);
+    }
+    free(step->said.room);
+    free(step);
 }
 
 /* Also while it is armed still. */
@@ -186,6 +215,7 @@ static void linger(struct wire *wire) {
 }
 
 void wire_close(struct wire *wire, enum link_manner manner) {
+    turn_leave(wire);
     if (manner == LINK_AT_ONCE || !wire->link.is_open)
         close_handle(wire);
     else if (wire->flying == NULL)
@@ -211,6 +241,8 @@ static void on_written(uv_write_t *request, int error) {
     if (error < 0) {
         if (wire->link.is_closing)
             close_handle(wire);
+        else if (wire->step != NULL)
+            wire->late_error = error;
         else
             wire->link.events->on_end(&wire->link, error);
         return;

@@ -54,7 +54,7 @@ bool session_shed_silent(struct session_host *host) {
     for (int i = 0; i < SHED_LOOK_MAX && session != NULL; i++, session = session->next_shaking) {
         if (now_ms(session) - session->arrived_ms < SILENCE_MS)
             return false;
-        if (engine_is_silent(session->device->engine)) {
+        if (link_is_silent(session->device)) {
             session_end(session, SESSION_END_HANDSHAKE_SHED);
             return true;
         }

@@ -32,8 +32,8 @@ void session_recheck_all(struct session_host *host) {
     struct session *next;
     for (struct session *session = host->first; session != NULL; session = next) {
         next = session->next;
-        if (session->state == SESSION_ENDING)
-            continue;
+        if (session->state == SESSION_ENDING || session->state == SESSION_SHAKING)
+            continue; /* who shakes hands is judged when that is done */
         enum session_end end = session_judge_device(session);
         if (end != SESSION_END_NONE)
             session_end(session, end);

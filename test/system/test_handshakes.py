@@ -1,4 +1,5 @@
-"""Why a TLS handshake failed: each cause is counted on its own and logged with the address, in TLS 1.2 and 1.3."""
+"""Why a TLS handshake failed: each cause is counted on its own and logged with the address, in TLS 1.2 and 1.3, be the handshake taken on
+the worker's loop or on its second thread."""
 import re
 import socket
 import ssl
@@ -9,6 +10,7 @@ import urllib.request
 import pytest
 
 from peers import packets as mqtt
+from peers.aside import Staying, runs, wait_run
 from peers.certs import Authority
 from peers.device import Device, tls_context
 from peers.ports import free_port
@@ -16,23 +18,27 @@ from peers.ports import free_port
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
-@pytest.fixture(scope="module")
-def place(shared_gate_of, shared_backend_of, certs, tmp_path_factory):
+@pytest.fixture(scope="module", params=["loop", "aside"])
+def place(request, shared_gate_of, shared_backend_of, certs, tmp_path_factory):
     """A plain TLS listener, one that wants certificates, one with a list of another CA only, one with TLS 1.3 alone."""
-    gate_ports = {name: free_port() for name in ("open", "mutual", "unlisted", "tls13", "brief", "expiring")}
+    gate_ports = {name: free_port() for name in ("plain", "open", "mutual", "unlisted", "tls13", "brief", "expiring")}
     metrics = free_port()
     backend = shared_backend_of()
     other = Authority(tmp_path_factory.mktemp("handshakes") / "other", "Unlisted CA")
     both = other.folder / "both.crt"
     both.write_bytes(other.crt.read_bytes() + certs.device_ca.crt.read_bytes())
     mutual = "%scafile %s\nrequire_certificate true\ncrlfile %s\n" % (certs.tls, certs.device_ca.crt, certs.crl)
-    lines = {"open": certs.tls + "ciphers ECDHE-ECDSA-AES128-GCM-SHA256\nciphers_tls1.3 TLS_AES_256_GCM_SHA384\n", "mutual": mutual,
+    lines = {"plain": "", "open": certs.tls + "ciphers ECDHE-ECDSA-AES128-GCM-SHA256\nciphers_tls1.3 TLS_AES_256_GCM_SHA384\n", "mutual": mutual,
              "unlisted": mutual.replace(str(certs.device_ca.crt), str(both)), "tls13": certs.tls + "tls_version tlsv1.3\n",
              "brief": certs.tls + "handshake_timeout 1s\n", "expiring": mutual}
-    gate = shared_gate_of("backend 127.0.0.1:%d\nmetrics_listener 127.0.0.1:%d\n" % (backend.port, metrics) +
+    gate = shared_gate_of("workers 1\nbackend 127.0.0.1:%d\nmetrics_listener 127.0.0.1:%d\n" % (backend.port, metrics) +
                           "".join("listener %d 127.0.0.1\n%s" % (gate_ports[name], lines[name]) for name in gate_ports))
-    gate.ports, gate.metrics, gate.backend, gate.other = gate_ports, metrics, backend, other
-    return gate
+    gate.ports, gate.metrics, gate.backend, gate.other, gate.is_aside = gate_ports, metrics, backend, other, request.param == "aside"
+    if not gate.is_aside:
+        yield gate
+        return
+    with Staying(gate, gate_ports["plain"], lambda: Device(gate_ports["expiring"], tls_context(certs.cafile)).close()):
+        yield gate
 
 
 def counts(place):
@@ -52,9 +58,9 @@ def causes(place, before):
             if value != before.get((family, label), 0) and family == "tls_failures_total"}
 
 
-def fail_as(place, cause, words, act):
+def fail_as(place, cause, words, act, speaks=True):
     """The act makes exactly one failure of that cause, which the log tells with the address."""
-    before, lines = counts(place), len(place.log())
+    before, lines, ran = counts(place), len(place.log()), runs(place)
     act()
     end = time.monotonic() + 20
     while not causes(place, before) and time.monotonic() < end:
@@ -63,6 +69,9 @@ def fail_as(place, cause, words, act):
     while not (found := re.findall(r"Client \(no client id\) \[127\.0\.0\.1:\d+\] is gone: (.*)", place.log()[lines:])) and time.monotonic() < end:
         time.sleep(0.05)
     assert len(found) == 1 and words in found[0], place.log()[lines:]
+    if place.is_aside and speaks:
+        wait_run(place, ran)
+    assert place.is_aside or runs(place) == 0
 
 
 def shake(port, context):
@@ -140,7 +149,7 @@ def test_timeout(place, data):
             sock.settimeout(15)
             assert sock.recv(100) == b""
 
-    fail_as(place, "timeout", "no TLS handshake within handshake_timeout", act)
+    fail_as(place, "timeout", "no TLS handshake within handshake_timeout", act, data)
 
 
 def test_closed(place):
