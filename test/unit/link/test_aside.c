@@ -289,19 +289,40 @@ static void test_back_while_closing(void **state) {
     peer_free(peer);
 }
 
-/* What comes while a step is away stays in the socket and is read behind it; that the peer goes, too. */
+/* What comes while a step is away stays in the socket and is read behind it: here the rest of the
+ * ClientHello. */
 static void test_parked(void **state) {
+    (void)state;
+    char *hello;
+    settle();
+    struct peer *peer = peer_open(0, plain, TLS1_3_VERSION, NULL);
+    BIO *memory = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(peer->client, memory);
+    assert_false(is_shaken(peer));
+    long size = BIO_get_mem_data(memory, &hello);
+    hold_up();
+    assert_int_equal(write(peer->far, hello, 50), 50);
+    turn_until(peer->wire->step != NULL);
+    assert_int_equal(write(peer->far, hello + 50, (size_t)size - 50), size - 50);
+    turn_until(peer->wire->is_parked);
+    SSL_set0_wbio(peer->client, BIO_new_socket(peer->far, BIO_NOCLOSE));
+    let_go();
+    turn_until(is_shaken(peer));
+    turn_until(peer->opened == 1);
+    peer_free(peer);
+}
+
+/* So is the end of a peer that goes. */
+static void test_gone(void **state) {
     (void)state;
     settle();
     struct peer *peer = peer_open(0, plain, TLS1_3_VERSION, NULL);
     hold_up();
     send_aside(peer);
-    assert_int_equal(write(peer->far, "x", 1), 1);
     close(peer->far);
     peer->far = open("/dev/null", O_RDONLY);
     for (int i = 0; i < 3; i++)
         turn();
-    assert_true(peer->wire->is_parked);
     assert_int_equal(peer->ended, 0);
     let_go();
     turn_until(peer->ended == 1);
@@ -425,6 +446,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_close, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_back_while_closing, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_parked, open_loop, close_loop),
+        cmocka_unit_test_setup_teardown(test_gone, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_late_error, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_full, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_loop_ends, open_loop, close_loop),
