@@ -45,6 +45,7 @@ void set_nodelay(int fd);
 
 uint64_t process_cpu_ns(pid_t process);       /* all its threads */
 uint64_t process_memory_bytes(pid_t process); /* anonymous resident memory */
+size_t process_descriptors(pid_t process);    /* that it has open */
 
 struct trace {
     pid_t tracer;

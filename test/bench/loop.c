@@ -167,6 +167,19 @@ uint64_t process_memory_bytes(pid_t process) {
     return kib * 1024;
 }
 
+size_t process_descriptors(pid_t process) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)process);
+    DIR *folder = opendir(path);
+    size_t count = 0;
+    if (folder == NULL)
+        die("cannot see the descriptors of process %d", (int)process);
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
 static uint64_t is_untraced(const char *path) {
     uint64_t tracer = read_field(path, "\nTracerPid:");
     return tracer == 0 || tracer == UINT64_MAX;

@@ -201,6 +201,7 @@ static uint64_t run_strangers(double seconds, uint32_t count, pid_t process, uin
     struct watch watch;
     int told;
     uint64_t begin_ns = now_ns();
+    size_t descriptors = process_descriptors(process);
     pid_t strangers = begin_strangers(seconds, count, &told);
     is_over = false;
     loop_add(&watch, told, EPOLLIN, on_told);
@@ -218,6 +219,11 @@ static uint64_t run_strangers(double seconds, uint32_t count, pid_t process, uin
     *memory_bytes = process_memory_bytes(process);
     end_strangers(strangers, told);
     watch.fd = -1;
+    for (int i = 0; process_descriptors(process) > descriptors; i++) {
+        if (i == 200)
+            die("the proxy keeps connections of strangers who are gone");
+        run_for(0.1);
+    }
     return p99;
 }
 

@@ -1,7 +1,6 @@
 """Handshakes that are taken on the second thread of a worker: they work as on the loop, whatever happens meanwhile. Their failures are in
 test_handshakes.py, which runs both ways."""
 import concurrent.futures
-import signal
 import socket
 import ssl
 import subprocess
@@ -200,7 +199,6 @@ def test_shutdown(place, certs):
     socks = [socket.create_connection(("127.0.0.1", place.ports["open"])) for _ in range(200)]
     for sock in socks:
         sock.sendall(hello)
-    place.process.send_signal(signal.SIGTERM)
     place.stop()
     for sock in socks:
         sock.close()
