@@ -37,9 +37,9 @@ enum engine_state {
 
 /* A server engine; NULL when memory is out. Keeps a reference of the context. */
 struct engine *engine_accept(struct tls_context *context);
-/* The same, but almost nothing is paid for a peer before it has said what may be a ClientHello: then memory
- * that is out ends the engine (ENGINE_BROKEN, OUT_OF_MEMORY). Until the handshake is done only engine_feed,
- * _close, _destroy, _state_of, _is_silent and _trouble may be called. */
+/* The same, but almost nothing is paid for a peer before the first record of a ClientHello is whole: then
+ * memory that is out ends the engine (ENGINE_BROKEN, OUT_OF_MEMORY). Until the handshake is done only
+ * engine_feed, _close, _destroy, _state_of, _is_silent and _trouble may be called. */
 struct engine *engine_expect(struct tls_context *context);
 /* A client engine, with a context of tls_context_load_client; NULL when memory is out. */
 struct engine *engine_dial(struct tls_context *context);

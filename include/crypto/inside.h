@@ -94,9 +94,12 @@ struct engine {
     bool is_chosen; /* the ClientHello was looked at */
     uint8_t first[HELLO_LOOK_SIZE];
     uint8_t first_count, first_given;
+    uint8_t *hello; /* what follows them of the first record, while that is not whole; NULL: nothing */
+    uint16_t hello_size, hello_given;
 };
 
-/* bio: reads from engine->first and engine->in, appends to engine->out. NULL when memory is out. */
+/* bio: reads from engine->first, engine->hello and engine->in, appends to engine->out. NULL when memory is
+ * out. */
 BIO *engine_bio_new(struct engine *engine);
 
 /* hello: what the first bytes are. */

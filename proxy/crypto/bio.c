@@ -1,6 +1,7 @@
 /* bio: the two ends of an engine as OpenSSL sees them. One per connection, since OpenSSL links a BIO with its
  * neighbours during the handshake; its callbacks find the spans of the call in progress in the engine. */
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "crypto/inside.h"
 
@@ -16,6 +17,17 @@ static int bio_read(BIO *bio, char *room, size_t room_size, size_t *count) {
         *count = left < room_size ? left : room_size;
         memcpy(room, engine->first + engine->first_given, *count);
         engine->first_given = (uint8_t)(engine->first_given + *count);
+        return 1;
+    }
+    if (engine->hello != NULL) { /* never empty here: OpenSSL is there when the record is whole */
+        size_t left = (size_t)(engine->hello_size - engine->hello_given);
+        *count = left < room_size ? left : room_size;
+        memcpy(room, engine->hello + engine->hello_given, *count);
+        engine->hello_given = (uint16_t)(engine->hello_given + *count);
+        if (engine->hello_given == engine->hello_size) {
+            free(engine->hello);
+            engine->hello = NULL;
+        }
         return 1;
     }
     if (engine->in.size == 0) {

@@ -76,6 +76,7 @@ void engine_destroy(struct engine *engine) {
     tls_context_drop(engine->context);
     tls_context_drop(engine->listener);
     free(engine->host_name);
+    free(engine->hello);
     free(engine);
 }
 
@@ -166,6 +167,30 @@ static bool is_known_as_tls(struct engine *engine) {
     return engine->is_tls;
 }
 
+/* RFC 8446 5.1: a longer record is wrong, and OpenSSL says so. */
+#define RECORD_MAX (16 * 1024)
+
+/* A first record that comes in pieces waits outside of OpenSSL, which would hold 16 KiB and more for it:
+ * strangers leave it at that. False: it is not whole yet, or memory is out. */
+static bool has_first_record(struct engine *engine) {
+    size_t record = (size_t)(engine->first[3] << 8 | engine->first[4]);
+    size_t wanted = 5 + record - HELLO_LOOK_SIZE, size = engine->hello_size + engine->in.size;
+    if (record > RECORD_MAX || size >= wanted)
+        return true;
+    if (engine->in.size == 0)
+        return false;
+    uint8_t *grown = realloc(engine->hello, size);
+    if (grown == NULL) {
+        end(engine, ENGINE_BROKEN, TLS_TROUBLE_OUT_OF_MEMORY);
+        return false;
+    }
+    memcpy(grown + engine->hello_size, engine->in.at, engine->in.size);
+    engine->hello = grown;
+    engine->hello_size = (uint16_t)size;
+    engine->in = SPAN_NONE;
+    return false;
+}
+
 enum engine_state engine_feed(struct engine *engine, struct span ciphertext, struct engine_out *out) {
     if (engine->state == ENGINE_CLOSED || engine->state == ENGINE_BROKEN)
         return engine->state;
@@ -174,7 +199,8 @@ enum engine_state engine_feed(struct engine *engine, struct span ciphertext, str
         return engine->state;
     }
     engine->in = ciphertext;
-    if (engine->state != ENGINE_SHAKING || !is_known_as_tls(engine))
+    if (engine->state != ENGINE_SHAKING || !is_known_as_tls(engine) ||
+        (engine->ssl == NULL && !has_first_record(engine)))
         return engine->state;
     if (engine->ssl == NULL && !equip(engine)) {
         end(engine, ENGINE_BROKEN, TLS_TROUBLE_OUT_OF_MEMORY);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "crypto/inside.h"
 #include "unit/crypto/stage.h"
 
 #define MIB (1024 * 1024)
@@ -41,6 +42,26 @@ static void byte_by_byte(void **state) {
         talk(&pair);
         pair_free(&pair);
     }
+}
+
+/* What strangers leave at half a ClientHello costs its bytes, and none of OpenSSL's. */
+static void a_hello_in_pieces_waits_outside(void **state) {
+    (void)state;
+    struct pair pair = pair_of(plain, (struct client_wish){0});
+    uint8_t bytes[4096];
+    SSL_do_handshake(pair.client);
+    int size = BIO_read(pair.from_client, bytes, sizeof bytes);
+    assert_true(size > HELLO_LOOK_SIZE + 2);
+    for (int i = 0; i < size; i++) {
+        assert_null(pair.server->ssl);
+        assert_int_equal(engine_feed(pair.server, span_of(bytes + i, 1), &pair.out), ENGINE_SHAKING);
+    }
+    assert_non_null(pair.server->ssl);
+    assert_null(pair.server->hello);
+    assert_true(pair_deliver(&pair));
+    assert_true(pair_shake(&pair));
+    talk(&pair);
+    pair_free(&pair);
 }
 
 /* Every size of room must give the same bytes. */
@@ -458,6 +479,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_versions),
         cmocka_unit_test(byte_by_byte),
+        cmocka_unit_test(a_hello_in_pieces_waits_outside),
         cmocka_unit_test(a_mebibyte_each_way),
         cmocka_unit_test(little_room_to_write),
         cmocka_unit_test(no_room_to_answer),
