@@ -2,7 +2,7 @@
 # docker build -t drawbridge . && docker run -p 8883:8883 -v "$PWD/certs:/etc/drawbridge/certs:ro" drawbridge
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
- && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config libuv1-dev libssl-dev uthash-dev \
+ && apt-get install -y --no-install-recommends gcc libc6-dev make pkg-config libuv1-dev libssl-dev libsqlite3-dev libwslay-dev uthash-dev \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
@@ -10,7 +10,7 @@ RUN make -j"$(nproc)" PREFIX=/usr build/drawbridge && strip build/drawbridge
 
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libssl3 libuv1 \
+ && apt-get install -y --no-install-recommends libssl3 libsqlite3-0 libuv1 libwslay1 \
  && apt-get clean && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log /var/log/apt
 COPY --from=build /source/build/drawbridge /usr/sbin/drawbridge
 COPY etc/container.conf /etc/drawbridge/drawbridge.conf

@@ -25,11 +25,11 @@ SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 FLAVOUR  ?= release
 
 # From the ground up; a floor may include itself and what stands before it.
-FLOORS   := base mqtt conf policy inspect crypto link backend session control
+FLOORS   := base mqtt conf policy inspect crypto link backend session bridge control
 
-PACKAGES := libuv openssl
+PACKAGES := libuv openssl sqlite3
 PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-PACKAGE_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+PACKAGE_LIBS   := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lwslay # which has no .pc
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough -Werror
@@ -108,7 +108,11 @@ build/bench/policy: build/release/test/bench/policy.o $(call archives,release,po
 	@mkdir -p $(dir $@)
 	$(CC) $(LDFLAGS_release) -o $@ $^ -pthread
 
-.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench bench-policy mutants lint format docs coverage install uninstall clean help
+build/bench/queue: build/release/test/bench/queue.o $(call archives,release,bridge)
+	@mkdir -p $(dir $@)
+	$(CC) $(LDFLAGS_release) -o $@ $^ -pthread $(PACKAGE_LIBS)
+
+.PHONY: all asan tsan unit unit-tsan differ check fuzz fuzzers bench bench-policy bench-queue mutants lint format docs coverage install uninstall clean help
 
 all: build/drawbridge ## the program, optimised and hardened: build/drawbridge
 
@@ -134,11 +138,15 @@ fuzzers: $(addprefix build/fuzz/test/fuzz/,$(FUZZERS))
 fuzz: fuzzers ## run every fuzz target for FUZZ_SECONDS (30) each
 	@scripts/run-fuzzers build/fuzz/test/fuzz $(or $(FUZZ_SECONDS),30) $(or $(ONLY),$(FUZZERS))
 
-bench: all ## drawbridge, haproxy and nginx side by side: CPU time per message, handshake, memory (six minutes)
+bench: all ## drawbridge, haproxy and nginx side by side: CPU time per message, handshake, memory; bridges (ten minutes)
 	scripts/bench
+	scripts/bench-bridge
 
 bench-policy: build/bench/policy ## load time of ACL files and nanoseconds per decision
 	build/bench/policy
+
+bench-queue: build/bench/queue ## messages per second, and CPU time of each, through a bridge's queue on disk
+	build/bench/queue
 
 mutants: ## break the program on purpose, in the ways of test/mutants (ONLY="name ..." for some): its tests must see it (an hour)
 	@scripts/mutants $(ONLY)

@@ -6,31 +6,36 @@
 #include "control/explain.h"
 #include "control/gate.h"
 #include "control/passwd.h"
+#include "control/queue_applet.h"
 
 #define DEFAULT_PATH DRAWBRIDGE_SYSCONFDIR "/drawbridge/drawbridge.conf"
 
 static void print_help(FILE *out) {
-    fprintf(out,
-            "Drawbridge %s: an MQTT-over-TLS gate in front of a broker.\n"
-            "\n"
-            "Usage:\n"
-            "  drawbridge [-c FILE] [-v]              run in the foreground, log to stderr\n"
-            "  drawbridge [-c FILE] -t                check the configuration: status 0 or 1\n"
-            "  drawbridge [-c FILE] explain ...       may a device do that, and which line says so?\n"
-            "  drawbridge passwd [-c] [-b] FILE USER [PASSWORD]\n"
-            "  drawbridge passwd -D FILE USER         write or delete a user of a password_file\n"
-            "  drawbridge healthcheck ADDRESS:PORT    is the drawbridge with this metrics_listener ready?\n"
-            "\n"
-            "Options:\n"
-            "  -c FILE            the configuration, in mosquitto's dialect (default " DEFAULT_PATH ")\n"
-            "  -t, --test-config  read it, load everything it names, tell every error, do not run\n"
-            "  -v                 log debug messages too\n"
-            "  --help             this text\n"
-            "  --version          the versions of drawbridge, libuv and OpenSSL\n"
-            "\n"
-            "Signals: HUP reloads the configuration, USR1 opens the log file anew, TERM and INT end.\n"
-            "Every keyword of the configuration is in drawbridge.conf(5).\n",
-            DRAWBRIDGE_VERSION);
+    fprintf(
+        out,
+        "Drawbridge %s: an MQTT-over-TLS gate in front of a broker.\n"
+        "\n"
+        "Usage:\n"
+        "  drawbridge [-c FILE] [-v]              run in the foreground, log to stderr\n"
+        "  drawbridge [-c FILE] -t                check the configuration: status 0 or 1\n"
+        "  drawbridge [-c FILE] explain ...       may a device do that, and which line says so?\n"
+        "  drawbridge [-c FILE] explain bridge NAME in|out TOPIC\n"
+        "                                         does it cross the bridge, and what is it called there?\n"
+        "  drawbridge [-c FILE] queue ...         inspect, export or purge what a bridge keeps on disk\n"
+        "  drawbridge passwd [-c] [-b] FILE USER [PASSWORD]\n"
+        "  drawbridge passwd -D FILE USER         write or delete a user of a password_file\n"
+        "  drawbridge healthcheck ADDRESS:PORT    is the drawbridge with this metrics_listener ready?\n"
+        "\n"
+        "Options:\n"
+        "  -c FILE            the configuration, in mosquitto's dialect (default " DEFAULT_PATH ")\n"
+        "  -t, --test-config  read it, load everything it names, tell every error, do not run\n"
+        "  -v                 log debug messages too\n"
+        "  --help             this text\n"
+        "  --version          the versions of drawbridge, libuv and OpenSSL\n"
+        "\n"
+        "Signals: HUP reloads the configuration, USR1 opens the log file anew, TERM and INT end.\n"
+        "Every keyword of the configuration is in drawbridge.conf(5).\n",
+        DRAWBRIDGE_VERSION);
 }
 
 static int usage(const char *what) {
@@ -60,6 +65,8 @@ int main(int argc, char **argv) {
             path = argv[++i];
         } else if (strcmp(argv[i], "explain") == 0) {
             return explain_main(path, argc - i, argv + i);
+        } else if (strcmp(argv[i], "queue") == 0) {
+            return queue_main(path, argc - i, argv + i);
         } else if (strcmp(argv[i], "-t") == 0 || strcmp(argv[i], "--test-config") == 0) {
             is_test = true;
         } else if (strcmp(argv[i], "-v") == 0) {

@@ -24,13 +24,20 @@
 #define CONF_FIELD_PATTERNS(field)    struct conf_pattern *field;        /* the first; NULL: none */
 #define CONF_FIELD_SECRET(field)      const struct conf_secret *field;   /* NULL: not set */
 #define CONF_FIELD_BACKEND(field)                                                                            \
-    const struct conf_backend *field;                 /* NULL: not set, but never after reading */
-#define CONF_FIELD_RATE(field)     struct rate field; /* all zero: no limit */
-#define CONF_FIELD_NETWORKS(field) const struct conf_networks *field; /* NULL: not set */
-#define CONF_FIELD_BAN(field)      struct conf_ban field;             /* all zero: never */
-#define CONF_FIELD_TEXTS(field)    struct conf_pattern *field;        /* the first; NULL: none */
-#define CONF_FIELD_PATHS(field)    struct conf_pattern *field; /* the first; NULL: none; ready to open */
-#define CONF_FIELD_SOURCE(field)   struct conf_source field;   /* kind NONE: not set */
+    const struct conf_backend *field;                   /* NULL: not set, but never after reading */
+#define CONF_FIELD_RATE(field)       struct rate field; /* all zero: no limit */
+#define CONF_FIELD_NETWORKS(field)   const struct conf_networks *field; /* NULL: not set */
+#define CONF_FIELD_BAN(field)        struct conf_ban field;             /* all zero: never */
+#define CONF_FIELD_TEXTS(field)      struct conf_pattern *field;        /* the first; NULL: none */
+#define CONF_FIELD_PATHS(field)      struct conf_pattern *field; /* the first; NULL: none; ready to open */
+#define CONF_FIELD_SOURCE(field)     struct conf_source field;   /* kind NONE: not set */
+#define CONF_FIELD_HIDDEN(field)     const char *field;
+#define CONF_FIELD_ADDRESSES(field)  const struct conf_addresses *field; /* NULL: not set */
+#define CONF_FIELD_ROUTES(field)     struct conf_route *field;           /* the first; NULL: none */
+#define CONF_FIELD_RESTART(field)    struct conf_restart field;
+#define CONF_FIELD_KEEPALIVE(field)  struct conf_keepalive field; /* all zero: off */
+#define CONF_FIELD_SIZE(field)       uint64_t field;              /* bytes */
+#define CONF_FIELD_PRIORITIES(field) struct conf_priority *field; /* the first; NULL: none */
 #define CONF_FIELD_STRUCTURE(field)
 
 /* Which struct an option's field is in, per scope of options.def. */
@@ -39,11 +46,22 @@
 #define CONF_OF_PROGRAM_SECURITY(...)
 #define CONF_OF_PROGRAM_INHERITED(...)
 #define CONF_OF_PROGRAM_LISTENER(...)
+#define CONF_OF_PROGRAM_BRIDGE(...)
+#define CONF_OF_PROGRAM_BRIDGED(...)
 #define CONF_OF_LISTENER_GLOBAL(...)
 #define CONF_OF_LISTENER_SHARED(...)    __VA_ARGS__
 #define CONF_OF_LISTENER_SECURITY(...)  __VA_ARGS__
 #define CONF_OF_LISTENER_INHERITED(...) __VA_ARGS__
 #define CONF_OF_LISTENER_LISTENER(...)  __VA_ARGS__
+#define CONF_OF_LISTENER_BRIDGE(...)
+#define CONF_OF_LISTENER_BRIDGED(...)
+#define CONF_OF_BRIDGE_GLOBAL(...)
+#define CONF_OF_BRIDGE_SHARED(...)
+#define CONF_OF_BRIDGE_SECURITY(...)
+#define CONF_OF_BRIDGE_INHERITED(...)
+#define CONF_OF_BRIDGE_LISTENER(...)
+#define CONF_OF_BRIDGE_BRIDGE(...)  __VA_ARGS__
+#define CONF_OF_BRIDGE_BRIDGED(...) __VA_ARGS__
 
 /* CONF_certfile, CONF_max_qos, ...: an index for the origins. */
 enum conf_option {
@@ -71,6 +89,23 @@ enum conf_proxy_form { CONF_PROXY_OFF, CONF_PROXY_V1, CONF_PROXY_V2, CONF_PROXY_
 enum conf_wills { CONF_WILLS_ALLOW, CONF_WILLS_DENY };
 
 enum conf_crl_check { CONF_CRL_CHECK_LEAF, CONF_CRL_CHECK_CHAIN };
+
+/* Of bridges; the order of the words in options.def. */
+enum conf_start_type { CONF_START_AUTOMATIC, CONF_START_LAZY, CONF_START_ONCE };
+enum conf_bridge_version { CONF_BRIDGE_MQTTV31, CONF_BRIDGE_MQTTV311, CONF_BRIDGE_MQTTV50 };
+enum conf_reload_type { CONF_RELOAD_LAZY, CONF_RELOAD_IMMEDIATE };
+enum conf_queue_overflow { CONF_OVERFLOW_DROP_OLDEST, CONF_OVERFLOW_DROP_NEWEST, CONF_OVERFLOW_STOP_READING };
+enum conf_queue_order { CONF_ORDER_FIFO, CONF_ORDER_NEWEST_FIRST };
+enum conf_durability { CONF_DURABILITY_FULL, CONF_DURABILITY_RELAXED };
+enum conf_transport { CONF_TRANSPORT_TCP, CONF_TRANSPORT_WEBSOCKETS };
+enum conf_profile {
+    CONF_PROFILE_NONE,
+    CONF_PROFILE_AWS_IOT,
+    CONF_PROFILE_AZURE_IOTHUB,
+    CONF_PROFILE_AZURE_EVENTGRID,
+    CONF_PROFILE_HIVEMQ_CLOUD,
+    CONF_PROFILE_MOSQUITTO
+};
 
 /* Bits of accept_protocol_versions, by the protocol level of CONNECT: 1u << 4 is MQTT 3.1.1. */
 #define CONF_VERSION(level) (1u << (level))
@@ -151,6 +186,59 @@ struct conf_secret {
     const char *path; /* ready to open; NULL with a text */
 };
 
+/* The addresses of a remote broker; paths are NULL. */
+struct conf_addresses {
+    size_t count;
+    struct conf_backend list[];
+};
+
+/* Which way the messages of a route go, as bits. */
+enum conf_route_direction { CONF_ROUTE_OUT = 1, CONF_ROUTE_IN = 2 };
+
+/* A line of topic or remap. */
+struct conf_route {
+    struct conf_route *next;
+    struct conf_origin origin;
+    bool is_remap;
+    unsigned directions; /* of CONF_ROUTE_OUT and CONF_ROUTE_IN; a remap has one */
+    uint8_t qos;
+    /* topic: what was written; a prefix is NULL when there is none or it is "" */
+    const char *pattern, *local_prefix, *remote_prefix;
+    const char *local_filter, *remote_filter; /* prefix and pattern joined: valid filters */
+    /* remap */
+    const char *source_filter; /* a valid filter: out: local, in: remote */
+    const char *target;        /* the template, in which every $ is good */
+};
+
+/* How long to wait before the next attempt. All of one width: compared as bytes. */
+struct conf_restart {
+    uint32_t base_s, cap_s; /* both the same: always so long */
+    uint32_t stable_s;      /* so long a connection must last for the wait to begin at base_s again */
+};
+
+/* Probes of TCP; all zero: off. All of one width: compared as bytes. */
+struct conf_keepalive {
+    uint32_t idle_s, interval_s, count;
+};
+
+/* A line of queue_priority. */
+struct conf_priority {
+    struct conf_priority *next;
+    struct conf_origin origin;
+    const char *filter; /* a valid one, for the side that a message comes from */
+    int16_t priority;
+};
+
+/* A `connection` section. */
+struct conf_bridge {
+    const char *file; /* where its `connection` line stands */
+    unsigned line;
+    const char *name;                              /* fit for a file's name; unique */
+    struct conf_origin origins[CONF_OPTION_COUNT]; /* of the effective values; ask conf_bridge_origin */
+#define OPTION(scope, type, field, ...) CONF_OF_BRIDGE_##scope(CONF_FIELD_##type(field))
+#include "conf/options.def"
+};
+
 struct conf_listener {
     const char *file; /* where its `listener` or `port` line stands; line 0 for the default local one */
     unsigned line;
@@ -174,10 +262,13 @@ struct conf {
     const char *const *files; /* all files that were read, the main file first */
     size_t file_count;
     const char *include_dir;         /* ready to open; NULL: none */
-    struct conf_listener *listeners; /* never empty; all values effective */
+    struct conf_listener *listeners; /* all values effective; none only where there are bridges */
     size_t listener_count;
     struct conf_listener shared; /* what was set for all listeners; the listeners hold it already */
-    const char *log_file;        /* of `log_dest file`; NULL otherwise */
+    struct conf_bridge *bridges; /* in the order of the file; all values effective */
+    size_t bridge_count;
+    struct conf_bridge bridged; /* what was set for all bridges; the bridges hold it already */
+    const char *log_file;       /* of `log_dest file`; NULL otherwise */
     struct conf_origin origins[CONF_OPTION_COUNT];
 #define OPTION(scope, type, field, ...) CONF_OF_PROGRAM_##scope(CONF_FIELD_##type(field))
 #include "conf/options.def"
@@ -218,6 +309,27 @@ static inline struct conf_origin conf_listener_origin(const struct conf_listener
         return listener->origins[option];
     return (struct conf_origin){listener->file, listener->line};
 }
+
+/* The same for a bridge. */
+static inline struct conf_origin conf_bridge_origin(const struct conf_bridge *bridge,
+                                                    enum conf_option option) {
+    if (bridge->origins[option].line != 0)
+        return bridge->origins[option];
+    return (struct conf_origin){bridge->file, bridge->line};
+}
+
+/* True when the bridge speaks TLS with the remote broker. A client certificate alone does not turn it on. */
+static inline bool conf_bridge_is_tls(const struct conf_bridge *bridge) {
+    return bridge->bridge_cafile != NULL || bridge->bridge_capath != NULL ||
+           bridge->bridge_tls_use_os_certs || bridge->bridge_psk != NULL;
+}
+
+/* The client ids with their defaults: HOSTNAME.NAME at the remote broker, local.REMOTE-ID at ours. Cut when
+ * the room is too small. Return `room`. */
+const char *conf_bridge_remote_id(const struct conf_bridge *bridge, const char *hostname, char *room,
+                                  size_t room_size);
+const char *conf_bridge_local_id(const struct conf_bridge *bridge, const char *hostname, char *room,
+                                 size_t room_size);
 
 /* True when the listener has the value from a line for all listeners (or has the default): listeners that
  * have it from there share it. */

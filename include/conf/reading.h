@@ -9,6 +9,11 @@ struct pending_listener {
     struct conf_listener listener;
 };
 
+struct pending_bridge {
+    struct pending_bridge *next;
+    struct conf_bridge bridge;
+};
+
 struct pending_file {
     struct pending_file *next;
     const char *path;
@@ -22,6 +27,8 @@ struct reading {
     bool may_open_files;
     struct conf_listener defaults;
     struct pending_listener *listeners, **last_listener;
+    struct conf_bridge bridge_defaults;
+    struct pending_bridge *bridges, **last_bridge;
     struct pending_file *files, **last_file;
     struct conf_listener *old_style; /* the default listener; NULL until something asked for it */
     bool old_style_is_open;          /* a port or bind_address line opened it */
@@ -39,6 +46,9 @@ struct conf_listener *reading_add_listener(struct reading *reading, const struct
 
 /* Reads the lines of one file; `path` is kept by the arena. */
 void reading_text(struct reading *reading, const char *path, struct span text, bool is_main);
+
+/* Adds a keyword to those that are for the broker alone. */
+void reading_note_broker(struct reading *reading, struct conf_origin origin, const char *keyword);
 
 /* Opens one file and reads its lines. `namer` is the include_dir line; NULL for the main file. False when the
  * file could not be read. */

@@ -1,4 +1,5 @@
-/* explain: the applet `drawbridge -c FILE explain`: may this device do that, and which line says so? */
+/* explain: the applet `drawbridge -c FILE explain`: may this device do that, and which line says so? And what
+ * does a bridge make of a topic? */
 #ifndef DRAWBRIDGE_CONTROL_EXPLAIN_H
 #define DRAWBRIDGE_CONTROL_EXPLAIN_H
 

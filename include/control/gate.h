@@ -20,6 +20,7 @@ struct gate {
     size_t socket_count;
     struct metrics_server *metrics;
     struct watch *watch;
+    struct bridges *bridges; /* NULL: there is none */
     uv_signal_t signals[6];
     uv_timer_t expiry_timer; /* looks at the certificates' days once a day */
     int64_t expiry_looked_s;

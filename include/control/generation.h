@@ -14,6 +14,18 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
 /* The whole file, given (free its bytes); at == NULL after a finding at `origin` was added. */
 struct span generation_read_file(const char *path, struct conf_origin origin, struct findings *findings);
 
+/* http_proxy.c: what is dialled, and asked, on the way to a broker behind an HTTP proxy. host stays NULL
+ * after an error finding. */
+struct http_proxy_wish {
+    const char *keyword; /* for findings, as its origin */
+    struct conf_origin origin;
+    struct span url;
+    const char *password_file; /* NULL: none */
+    struct conf_origin password_origin;
+    const struct conf_backend *broker;
+};
+void http_proxy_make(struct arena *arena, const struct http_proxy_wish *wish, struct backend_http_proxy *made,
+                     struct findings *findings);
 /* http_proxy.c: fills in generation->http_proxy from its configuration. */
 void http_proxy_load(struct generation *generation, struct findings *findings);
 

@@ -66,12 +66,18 @@ struct tls_context; /* counted references; given with one */
  * bound to session_context, to the demands on certificates, the CAs and the CRLs, whatever their keys. */
 struct tls_context *tls_context_load(const struct tls_settings *settings, struct findings *findings);
 
-/* Connections to the broker. Borrowed texts, NULL where not set; `file` and `line` say where `backend`
- * stands. */
+/* Connections to a broker. Borrowed texts, NULL where not set; `file` and `line` say where `backend` or
+ * `connection` stands, `prefix` how the keywords begin: "bridge_"; NULL:
+ * "backend_". */
 struct tls_client_settings {
     const char *file;
     unsigned line;
+    const char *prefix;
     const char *cafile, *capath; /* neither: the authorities of the operating system */
+    bool uses_system;            /* those too, or alone: then is_insecure leaves out the name alone */
+    const char *tls_version, *ciphers, *ciphers_tls13; /* as in tls_settings */
+    const char *psk_identity, *psk; /* hexadecimal; instead of certificates, and TLS 1.2 at most */
+    bool requires_ocsp;             /* a stapled response that says that the certificate is good */
     const char *certfile, *keyfile;
     const char *host; /* name or address that is dialled */
     const char *sni;  /* NULL: `host`, if that is a name */

@@ -20,6 +20,14 @@ struct tls_own {
     int64_t staple_until_s;
 };
 
+/* Of a client with a pre-shared key. */
+#define PSK_OWN_MAX 256
+struct psk_own {
+    char *identity; /* NULL: none; owned */
+    unsigned size;
+    uint8_t key[PSK_OWN_MAX];
+};
+
 /* A name that devices may ask for, and what they get. */
 struct tls_host {
     char *name;
@@ -35,6 +43,7 @@ struct tls_context {
     bool ignores_client_dates;
     bool is_client;                    /* of tls_context_load_client */
     char *sni;                         /* of a client; NULL: none is sent; owned */
+    struct psk_own psk_own;            /* of a client */
     STACK_OF(X509_CRL) * lists;        /* NULL: none */
     bool checks_chain;                 /* for revocation, not the device's own certificate alone */
     uint8_t lists_digest[SHA256_SIZE]; /* of the lists and how they are asked */
@@ -137,6 +146,8 @@ bool alpn_may_come(const struct tls_context *context, SSL *ssl);
 
 /* staple: the OCSP responses about its own certificates. Says what is wrong. */
 void staple_load(struct loading *loading, struct tls_context *context);
+/* stapled: a client that ends the handshake without a good one of the server. */
+void staple_demand(struct tls_context *context);
 
 /* keylog: writes down the secrets of this context's connections. */
 void keylog_use(struct tls_context *context, struct keylog *keylog);

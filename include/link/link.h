@@ -101,8 +101,17 @@ static inline void link_close(struct link *link, enum link_manner manner) {
     link->verbs->close(link, manner);
 }
 
+/* How the system looks after a TCP connection; all zero: as it likes. */
+struct link_socket {
+    const struct address *from; /* bound to before connecting; borrowed; NULL: any */
+    uint32_t probe_idle_s, probe_interval_s, probe_count; /* TCP keep-alive; count 0: none */
+    uint32_t user_timeout_ms; /* what was sent may be without an acknowledgement so long, RFC 5482; 0: as the
+                                 system does */
+};
+
 /* How to connect; all zero: plain TCP. */
 struct link_wish {
+    struct link_socket socket;
     struct span tunnel;  /* what the HTTP proxy is asked that is dialled; copied, at most TUNNEL_HEAD_MAX;
                             empty: none */
     struct span prelude; /* copied: goes out in one piece with the first bytes that are written */

@@ -55,8 +55,9 @@ struct generation {
     size_t terms_count;
     struct terms **every; /* each listener's, its hosts' behind it; for who loads and shows */
     size_t every_count;
-    struct tickets *tickets; /* kept */
-    struct keylog *keylog;   /* kept; NULL: none */
+    struct tickets *tickets;      /* kept */
+    struct keylog *keylog;        /* kept; NULL: none */
+    struct bridge_plans *bridges; /* what the bridges live under; its own memory */
     uint64_t number;
 };
 

@@ -1,6 +1,7 @@
 #include "conf/check.h"
 
 #include "base/text.h"
+#include "conf/bridge.h"
 #include "conf/check_entry.h"
 #include "conf/check_identity.h"
 #include "conf/check_rates.h"
@@ -473,6 +474,7 @@ void conf_check(struct conf *conf, struct findings *findings) {
     conf_check_rules(conf, findings);
     conf_check_proxy(conf, findings);
     conf_check_broker(conf, findings);
+    conf_check_bridges(conf, findings);
     struct conf_origin nodelay = conf->origins[CONF_set_tcp_nodelay];
     if (nodelay.line != 0 && !conf->set_tcp_nodelay)
         findings_add(findings, FINDING_NOTICE, nodelay.file, nodelay.line,

@@ -28,6 +28,26 @@ const char *conf_listener_name(const struct conf_listener *listener, char *room,
     return room;
 }
 
+const char *conf_bridge_remote_id(const struct conf_bridge *bridge, const char *hostname, char *room,
+                                  size_t room_size) {
+    if (bridge->remote_clientid != NULL)
+        snprintf(room, room_size, "%s", bridge->remote_clientid);
+    else
+        snprintf(room, room_size, "%s.%s", hostname, bridge->name);
+    return room;
+}
+
+const char *conf_bridge_local_id(const struct conf_bridge *bridge, const char *hostname, char *room,
+                                 size_t room_size) {
+    if (bridge->local_clientid != NULL)
+        snprintf(room, room_size, "%s", bridge->local_clientid);
+    else if (bridge->remote_clientid != NULL)
+        snprintf(room, room_size, "local.%s", bridge->remote_clientid);
+    else
+        snprintf(room, room_size, "local.%s.%s", hostname, bridge->name);
+    return room;
+}
+
 /* The words 0 to 7 of log_facility are local0 to local7, the last one is daemon. */
 static int syslog_facility(int choice) {
     static const int facilities[] = {LOG_LOCAL0, LOG_LOCAL1, LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4,

@@ -9,7 +9,7 @@ struct comparing {
     void (*tell)(void *keeper, const struct conf_change *change);
     void *keeper;
     size_t count;
-    bool is_told[CONF_OPTION_COUNT]; /* of values that are shared by all listeners */
+    bool is_told[CONF_OPTION_COUNT]; /* of values that are shared by all listeners, or bridges */
 };
 
 static void tell(struct comparing *comparing, const struct conf_change *change) {
@@ -34,51 +34,67 @@ static const struct conf_listener *find_listener(const struct conf *conf, const 
     return NULL;
 }
 
-/* Does the listener have this value from the line for all (or from the default)? */
-static bool is_shared(const struct conf *conf, const struct conf_listener *listener,
-                      enum conf_option option) {
-    const struct conf_origin *own = &listener->origins[option], *all = &conf->shared.origins[option];
+/* The values of a listener or a bridge, and where those for all of them stand. */
+struct side {
+    const void *home;
+    const struct conf_origin *origins, *all;
+};
+
+/* Whom a change concerns; all NULL: everybody. */
+struct owner {
+    const struct conf_listener *listener;
+    const struct conf_bridge *bridge;
+};
+
+/* Is the value the one for all (or the default)? */
+static bool is_shared(struct side side, enum conf_option option) {
+    const struct conf_origin *own = &side.origins[option], *all = &side.all[option];
     return own->line == all->line && own->file == all->file;
 }
 
-static void compare_option(struct comparing *comparing, const struct conf_row *row, const void *running,
-                           const struct conf_origin *running_origins, const void *wanted,
-                           const struct conf_origin *wanted_origins, const struct conf_listener *listener) {
-    if (value_is_equal(row, running, wanted))
+static void compare_option(struct comparing *comparing, const struct conf_row *row, struct side running,
+                           struct side wanted, struct owner owner) {
+    if (value_is_equal(row, running.home, wanted.home))
         return;
-    struct conf_origin origin = wanted_origins[row->option];
-    struct conf_change change = {
-        .keyword = row->keyword, .listener = listener, .needs_restart = row->needs_restart};
-    if (origin.line == 0 && running_origins[row->option].line != 0) {
-        origin = running_origins[row->option];
+    struct conf_origin origin = wanted.origins[row->option];
+    struct conf_change change = {.keyword = row->keyword,
+                                 .listener = owner.listener,
+                                 .bridge = owner.bridge,
+                                 .needs_restart = row->needs_restart};
+    if (origin.line == 0 && running.origins[row->option].line != 0) {
+        origin = running.origins[row->option];
         change.is_gone = true;
     }
     change.file = origin.file;
     change.line = origin.line;
-    value_print(row, running, change.from, sizeof change.from);
-    value_print(row, wanted, change.to, sizeof change.to);
+    value_print(row, running.home, change.from, sizeof change.from);
+    value_print(row, wanted.home, change.to, sizeof change.to);
     tell(comparing, &change);
+}
+
+static void compare_homes(struct comparing *comparing, enum conf_home kind, struct side running,
+                          struct side wanted, struct owner owner) {
+    for (size_t i = 0; i < conf_row_count; i++) {
+        const struct conf_row *row = &conf_rows[i];
+        if (!conf_row_is_of(row, kind))
+            continue;
+        bool concerns_all = is_shared(running, row->option) && is_shared(wanted, row->option) &&
+                            wanted.all[row->option].line + running.all[row->option].line != 0;
+        if (concerns_all && comparing->is_told[row->option])
+            continue;
+        size_t before = comparing->count;
+        compare_option(comparing, row, running, wanted, concerns_all ? (struct owner){NULL, NULL} : owner);
+        if (concerns_all && comparing->count != before)
+            comparing->is_told[row->option] = true;
+    }
 }
 
 static void compare_listeners(struct comparing *comparing, const struct conf_listener *running,
                               const struct conf_listener *wanted) {
-    for (size_t i = 0; i < conf_row_count; i++) {
-        const struct conf_row *row = &conf_rows[i];
-        if (row->kind != CONF_ROW_OPTION || row->scope == CONF_SCOPE_GLOBAL || row->size == 0)
-            continue;
-        bool concerns_all = is_shared(comparing->running, running, row->option) &&
-                            is_shared(comparing->wanted, wanted, row->option) &&
-                            comparing->wanted->shared.origins[row->option].line +
-                                    comparing->running->shared.origins[row->option].line !=
-                                0;
-        if (concerns_all && comparing->is_told[row->option])
-            continue;
-        size_t before = comparing->count;
-        compare_option(comparing, row, running, running->origins, wanted, wanted->origins,
-                       concerns_all ? NULL : wanted);
-        if (concerns_all && comparing->count != before)
-            comparing->is_told[row->option] = true;
-    }
+    compare_homes(comparing, CONF_HOME_LISTENER,
+                  (struct side){running, running->origins, comparing->running->shared.origins},
+                  (struct side){wanted, wanted->origins, comparing->wanted->shared.origins},
+                  (struct owner){.listener = wanted});
 }
 
 static void tell_listener(struct comparing *comparing, const struct conf_listener *listener, bool is_gone) {
@@ -116,13 +132,49 @@ static void compare_hosts(struct comparing *comparing, const struct conf_listene
             tell_listener(comparing, &running->hosts[i], true);
 }
 
+static const struct conf_bridge *find_bridge(const struct conf *conf, const char *name) {
+    for (size_t i = 0; i < conf->bridge_count; i++)
+        if (strcmp(conf->bridges[i].name, name) == 0)
+            return &conf->bridges[i];
+    return NULL;
+}
+
+static void tell_bridge(struct comparing *comparing, const struct conf_bridge *bridge, bool is_gone) {
+    struct conf_change change = {.keyword = "connection",
+                                 .file = bridge->file,
+                                 .line = bridge->line,
+                                 .bridge = bridge,
+                                 .is_gone = is_gone};
+    snprintf(change.from, sizeof change.from, "%s", is_gone ? bridge->name : "none");
+    snprintf(change.to, sizeof change.to, "%s", is_gone ? "none" : bridge->name);
+    tell(comparing, &change);
+}
+
+static void compare_bridges(struct comparing *comparing) {
+    const struct conf *running = comparing->running, *wanted = comparing->wanted;
+    for (size_t i = 0; i < wanted->bridge_count; i++) {
+        const struct conf_bridge *bridge = &wanted->bridges[i], *before = find_bridge(running, bridge->name);
+        if (before == NULL)
+            tell_bridge(comparing, bridge, false);
+        else
+            compare_homes(comparing, CONF_HOME_BRIDGE,
+                          (struct side){before, before->origins, running->bridged.origins},
+                          (struct side){bridge, bridge->origins, wanted->bridged.origins},
+                          (struct owner){.bridge = bridge});
+    }
+    for (size_t i = 0; i < running->bridge_count; i++)
+        if (find_bridge(wanted, running->bridges[i].name) == NULL)
+            tell_bridge(comparing, &running->bridges[i], true);
+}
+
 size_t conf_diff(const struct conf *running, const struct conf *wanted,
                  void (*told)(void *keeper, const struct conf_change *change), void *keeper) {
     struct comparing comparing = {.running = running, .wanted = wanted, .tell = told, .keeper = keeper};
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];
-        if (row->kind == CONF_ROW_OPTION && row->scope == CONF_SCOPE_GLOBAL && row->size != 0)
-            compare_option(&comparing, row, running, running->origins, wanted, wanted->origins, NULL);
+        if (conf_row_is_of(row, CONF_HOME_PROGRAM))
+            compare_option(&comparing, row, (struct side){running, running->origins, NULL},
+                           (struct side){wanted, wanted->origins, NULL}, (struct owner){NULL, NULL});
     }
     for (size_t i = 0; i < wanted->listener_count; i++) {
         const struct conf_listener *listener = &wanted->listeners[i];
@@ -137,5 +189,6 @@ size_t conf_diff(const struct conf *running, const struct conf *wanted,
     for (size_t i = 0; i < running->listener_count; i++)
         if (find_listener(wanted, &running->listeners[i]) == NULL)
             tell_listener(&comparing, &running->listeners[i], true);
+    compare_bridges(&comparing);
     return comparing.count;
 }

@@ -29,6 +29,8 @@ static const char *scope_sentence(const struct conf_row *row) {
         return "For all listeners; with per_listener_settings, for the listener above. ";
     case CONF_SCOPE_INHERITED: return "For the listener above; before any listener, for all. ";
     case CONF_SCOPE_LISTENER: return row->type == CONF_TYPE_STRUCTURE ? "" : "For the listener above. ";
+    case CONF_SCOPE_BRIDGE: return row->type == CONF_TYPE_STRUCTURE ? "" : "For the connection above. ";
+    case CONF_SCOPE_BRIDGED: return "For the connection above; before any connection, for all. ";
     }
     return "";
 }
@@ -54,7 +56,7 @@ static void write_row(FILE *out, const struct conf_row *row) {
     case CONF_ROW_ALIAS:
         fputc('\n', out);
         write_wrapped(out, row->help);
-        fprintf(out, "#%s %s\n", row->keyword, conf_row_of(row->option)->argument);
+        fprintf(out, "#%s %s\n", row->keyword, conf_row_argument(row));
         break;
     case CONF_ROW_IGNORED:
         fputc('\n', out);
@@ -68,7 +70,6 @@ static void write_row(FILE *out, const struct conf_row *row) {
                 row->argument);
         break;
     case CONF_ROW_COMING: fprintf(out, "#%s (%s)\n", row->keyword, row->help); break;
-    case CONF_ROW_BRIDGE: fprintf(out, "#%s (of a bridge)\n", row->keyword); break;
     case CONF_ROW_BROKER: fprintf(out, "#%s %s\n", row->keyword, row->argument); break;
     }
 }

@@ -1,4 +1,5 @@
 /* A generation from its start (the defaults) to its end (every listener's values effective and checked). */
+#include "conf/bridge.h"
 #include "conf/check.h"
 #include "conf/files.h"
 #include "conf/host.h"
@@ -36,21 +37,25 @@ static void read_defaults(struct reading *reading) {
     struct conf_origin nowhere = {NULL, 0};
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];
-        if (row->kind == CONF_ROW_OPTION && row->initial != NULL)
-            value_read(&place, row, row->keyword, span_of_text(row->initial),
-                       row->scope == CONF_SCOPE_GLOBAL ? (void *)reading->conf : &reading->defaults,
-                       &nowhere);
+        if (row->kind != CONF_ROW_OPTION || row->initial == NULL)
+            continue;
+        void *homes[] = {[CONF_HOME_PROGRAM] = reading->conf,
+                         [CONF_HOME_LISTENER] = &reading->defaults,
+                         [CONF_HOME_BRIDGE] = &reading->bridge_defaults};
+        value_read(&place, row, row->keyword, span_of_text(row->initial), homes[conf_row_home(row)],
+                   &nowhere);
     }
     reading->conf->log_type = LOG_KINDS_DEFAULT;
     reading->conf->shared = reading->defaults;
+    reading->conf->bridged = reading->bridge_defaults;
 }
 
 /* Gives a listener what was set for all, where it has nothing of its own. */
 static void inherit(struct conf_listener *listener, const struct conf_listener *shared) {
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];
-        if (row->kind != CONF_ROW_OPTION || row->scope == CONF_SCOPE_GLOBAL || row->size == 0 ||
-            listener->origins[row->option].line != 0 || shared->origins[row->option].line == 0)
+        if (!conf_row_is_of(row, CONF_HOME_LISTENER) || listener->origins[row->option].line != 0 ||
+            shared->origins[row->option].line == 0)
             continue;
         memcpy(conf_row_field(row, listener), conf_row_value(row, shared), row->size);
         listener->origins[row->option] = shared->origins[row->option];
@@ -77,6 +82,8 @@ static void refuse_orphan(struct reading *reading) {
 
 static void settle_listeners(struct reading *reading) {
     struct conf *conf = reading->conf;
+    if (conf->listener_count == 0 && conf->bridge_count != 0)
+        return; /* a pure bridge opens no port */
     if (conf->listener_count == 0) {
         const struct value_place place = {reading->arena, reading->findings, conf->path, 0};
         struct conf_listener *listener = reading_add_listener(reading, &place);
@@ -119,6 +126,7 @@ static struct conf *finish(struct reading *reading) {
     struct findings *findings = reading->findings;
     refuse_orphan(reading);
     plugin_resolve(&reading->plugins, reading->arena, findings);
+    bridge_settle(reading);
     settle_listeners(reading);
     settle_files(reading);
     conf_check(reading->conf, findings);
@@ -141,6 +149,7 @@ static bool start(struct reading *reading, const char *path, struct findings *fi
                                 .may_open_files = may_open_files};
     reading->last_listener = &reading->listeners;
     reading->last_file = &reading->files;
+    reading->last_bridge = &reading->bridges;
     if (conf != NULL)
         conf->path = arena_text(arena, span_of_text(path));
     if (conf == NULL || conf->path == NULL) {

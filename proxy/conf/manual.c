@@ -38,6 +38,8 @@ static const char *scope_words(const struct conf_row *row) {
     case CONF_SCOPE_SECURITY: return "For all listeners, unless `per_listener_settings true` was set above.";
     case CONF_SCOPE_INHERITED: return "For the listener above; before any listener, for all of them.";
     case CONF_SCOPE_LISTENER: return row->type == CONF_TYPE_STRUCTURE ? NULL : "For the listener above.";
+    case CONF_SCOPE_BRIDGE: return row->type == CONF_TYPE_STRUCTURE ? NULL : "For the connection above.";
+    case CONF_SCOPE_BRIDGED: return "For the connection above; before any connection, for all of them.";
     }
     return NULL;
 }
@@ -58,7 +60,7 @@ static void write_list_item(FILE *out, const char *keyword, bool is_first) {
 }
 
 static bool is_list(const struct conf_row *row) {
-    return row->kind == CONF_ROW_BROKER || row->kind == CONF_ROW_BRIDGE;
+    return row->kind == CONF_ROW_BROKER;
 }
 
 static void write_row(FILE *out, const struct conf_row *row) {
@@ -73,7 +75,7 @@ static void write_row(FILE *out, const struct conf_row *row) {
         break;
     case CONF_ROW_OPTION: write_option(out, row); break;
     case CONF_ROW_ALIAS:
-        write_tag(out, row->keyword, "", conf_row_of(row->option)->argument);
+        write_tag(out, row->keyword, "", conf_row_argument(row));
         write_text(out, row->help);
         break;
     case CONF_ROW_IGNORED:
@@ -85,8 +87,7 @@ static void write_row(FILE *out, const struct conf_row *row) {
         write_tag(out, row->keyword, row->keyword[strlen(row->keyword) - 1] == '_' ? "*" : "", row->argument);
         write_text(out, row->help);
         break;
-    case CONF_ROW_BROKER:
-    case CONF_ROW_BRIDGE: break; /* lists */
+    case CONF_ROW_BROKER: break; /* a list */
     }
 }
 
@@ -128,8 +129,6 @@ void manual_write_conf(FILE *out) {
         if (is_list(row)) {
             bool is_first = i == 0 || !is_list(&conf_rows[i - 1]);
             bool is_last = i + 1 == conf_row_count || !is_list(&conf_rows[i + 1]);
-            if (is_first && row->kind == CONF_ROW_BRIDGE)
-                fputs(".PP\nBelow \\fBconnection\\fR:\n", out);
             write_list_item(out, row->keyword, is_first);
             fputs(is_last ? "\n" : "", out);
         } else {
@@ -148,6 +147,9 @@ static const char *const program_page[] = {
     ".SH SYNOPSIS\n\\fBdrawbridge\\fR [\\fB\\-c\\fR \\fIFILE\\fR] [\\fB\\-v\\fR] [\\fB\\-t\\fR]\n.br\n"
     "\\fBdrawbridge\\fR [\\fB\\-c\\fR \\fIFILE\\fR] \\fBexplain\\fR [\\fIOPTIONS\\fR] "
     "\\fBpublish\\fR|\\fBsubscribe\\fR|\\fBdeliver\\fR|\\fBconnect\\fR [\\fITOPIC\\fR]\n.br\n"
+    "\\fBdrawbridge\\fR [\\fB\\-c\\fR \\fIFILE\\fR] \\fBqueue\\fR "
+    "\\fBinspect\\fR|\\fBexport\\fR|\\fBpurge\\fR "
+    "[\\fIOPTIONS\\fR] [\\fINAME\\fR]\n.br\n"
     "\\fBdrawbridge passwd\\fR [\\fB\\-c\\fR] [\\fB\\-b\\fR] \\fIFILE\\fR \\fIUSER\\fR "
     "[\\fIPASSWORD\\fR]\n.br\n"
     "\\fBdrawbridge passwd \\-D\\fR \\fIFILE\\fR \\fIUSER\\fR",
@@ -181,6 +183,11 @@ static const char *const program_page[] = {
     "message from there?",
     ".TP\n\\fBsubscribe\\fR \\fIFILTER\\fR\nMay it subscribe? A QoS that is lowered is told.",
     ".TP\n\\fBconnect\\fR [\\fITOPIC\\fR]\nMay it connect? With a topic: may it leave a will there?",
+    ".TP\n\\fBbridge\\fR \\fINAME\\fR \\fBin\\fR|\\fBout\\fR \\fITOPIC\\fR\nWhat does the connection make of "
+    "a message "
+    "that comes in from the remote broker, or goes out to it? Tells the line that decides, the topic on the "
+    "other side and the "
+    "highest QoS. It takes no options.",
     ".TP\n\\fB\\-\\-user\\fR \\fIUSER\\fR, \\fB\\-\\-clientid\\fR \\fIID\\fR, \\fB\\-\\-cert\\fR "
     "\\fIFILE\\fR\nWho it is. The "
     "certificate, in PEM, is verified as in a handshake.\n"
@@ -194,6 +201,19 @@ static const char *const program_page[] = {
     "\\- reads topics from standard input, one per line, and answers each. The exit status is 0 for allow, 1 "
     "for refuse (of any), 2 when "
     "the question or the configuration is wrong.",
+    ".SH QUEUE\n\\fBdrawbridge queue\\fR looks into what a bridge keeps on disk: the file \\fINAME\\fR.db, "
+    "an SQLite "
+    "database, which any program may read while the bridge runs. A \\fINAME\\fR with a slash in it is a "
+    "file, such as a "
+    "damaged one that was set aside.",
+    ".TP\n\\fBinspect\\fR [\\fINAME\\fR]\nHow much waits in each direction, the age of the oldest, and the "
+    "newest of what "
+    "was given up on, with the reason. Without a name: every queue.",
+    ".TP\n\\fBexport\\fR \\fINAME\\fR\nWrites each message as a line of JSON, with its payload in base64.",
+    ".TP\n\\fBpurge\\fR \\fINAME\\fR\nDeletes all messages. The bridge must not be running.",
+    ".TP\n\\fB\\-\\-dead\\fR\nExport or purge what was given up on instead.",
+    ".TP\n\\fB\\-\\-yes\\fR\nDo not ask before a purge.",
+    ".TP\n\\fB\\-\\-dir\\fR \\fIPATH\\fR\nWhere the queues are.",
     ".SH SIGNALS",
     ".TP\n\\fBSIGHUP\\fR\nReads the configuration again, with certificates, passwords and rules. When "
     "anything is wrong "

@@ -1,5 +1,6 @@
 /* Lines into a generation: which row, and whose value. */
 #include "base/text.h"
+#include "conf/bridge.h"
 #include "conf/files.h"
 #include "conf/host.h"
 #include "conf/lexer.h"
@@ -18,7 +19,7 @@ struct open_file {
     struct conf_listener *listener; /* the one above; NULL before any */
     struct conf_listener *host;     /* the section of it that is open; NULL: none */
     struct plugin *plugin;
-    bool is_in_connection;
+    struct conf_bridge *bridge; /* the connection above; NULL before any */
 };
 
 struct conf_listener *reading_add_listener(struct reading *reading, const struct value_place *place) {
@@ -154,6 +155,8 @@ static void open_structure(struct reading *reading, struct open_file *file, cons
         open_listener(reading, file, row, rest);
     else if (row->option == CONF_host)
         open_host(reading, file, rest);
+    else if (row->option == CONF_connection)
+        file->bridge = bridge_open(reading, &file->place, rest);
     else if (row->option == CONF_include_dir)
         include_folder(reading, file, rest);
     else
@@ -186,7 +189,9 @@ static void *home_of(struct reading *reading, struct open_file *file, enum conf_
     case CONF_SCOPE_SHARED: return &reading->conf->shared;
     case CONF_SCOPE_SECURITY: return security_home(reading, file, keyword);
     case CONF_SCOPE_INHERITED: return file->listener != NULL ? file->listener : &reading->conf->shared;
-    case CONF_SCOPE_LISTENER: break;
+    case CONF_SCOPE_LISTENER:
+    case CONF_SCOPE_BRIDGE: /* of read_of_bridge */
+    case CONF_SCOPE_BRIDGED: break;
     }
     return file->listener != NULL ? file->listener : old_style_listener(reading, &file->place, keyword);
 }
@@ -215,6 +220,19 @@ static bool read_of_host(struct reading *reading, struct open_file *file, const 
     return true;
 }
 
+/* Of the connection above, wherever listeners stand. */
+static void read_of_bridge(struct reading *reading, struct open_file *file, const struct conf_row *row,
+                           const struct conf_row *option, struct span rest) {
+    if (file->bridge != NULL)
+        bridge_read(file->bridge, &file->place, option, row->keyword, rest);
+    else if (row->scope == CONF_SCOPE_BRIDGED)
+        bridge_read(&reading->conf->bridged, &file->place, option, row->keyword, rest);
+    else
+        REFUSE(&file->place,
+               "%s belongs to a bridge; put it below the connection line it is meant for, or remove it",
+               row->keyword);
+}
+
 /* Must come before what it rules, and stays true once it is. */
 static void read_per_listener(struct reading *reading, const struct value_place *place, struct span rest) {
     bool value;
@@ -236,6 +254,10 @@ static void read_option(struct reading *reading, struct open_file *file, const s
     const struct conf_row *option = conf_row_of(row->option);
     if (option->type == CONF_TYPE_STRUCTURE) {
         open_structure(reading, file, option, rest);
+        return;
+    }
+    if (conf_row_home(option) == CONF_HOME_BRIDGE) {
+        read_of_bridge(reading, file, row, option, rest);
         return;
     }
     if (option->option == CONF_per_listener_settings) {
@@ -286,14 +308,14 @@ static bool has_word(const char *words, const char *word) {
     return false;
 }
 
-static void note_broker(struct reading *reading, const struct open_file *file, const struct conf_row *row) {
+void reading_note_broker(struct reading *reading, struct conf_origin origin, const char *keyword) {
     if (reading->broker_words == NULL) {
-        reading->broker_words = row->keyword;
-        reading->broker_origin = (struct conf_origin){file->place.file, file->place.line};
-    } else if (!has_word(reading->broker_words, row->keyword)) {
-        const char *more = arena_print(reading->arena, "%s, %s", reading->broker_words, row->keyword);
+        reading->broker_words = keyword;
+        reading->broker_origin = origin;
+    } else if (!has_word(reading->broker_words, keyword)) {
+        const char *more = arena_print(reading->arena, "%s, %s", reading->broker_words, keyword);
         if (more == NULL)
-            value_out_of_memory(&file->place);
+            reading->findings->out_of_memory = true;
         else
             reading->broker_words = more;
     }
@@ -352,18 +374,11 @@ static void read_line(struct reading *reading, struct open_file *file, const str
     case CONF_ROW_OPTION:
     case CONF_ROW_ALIAS: read_option(reading, file, row, line->rest); break;
     case CONF_ROW_IGNORED: WARN(&file->place, "%s is ignored. %s", row->keyword, row->help); break;
-    case CONF_ROW_BROKER: note_broker(reading, file, row); break;
-    case CONF_ROW_COMING:
-        refuse_coming(file, row, line->rest);
-        file->is_in_connection |= strcmp(row->keyword, "connection") == 0;
+    case CONF_ROW_BROKER:
+        reading_note_broker(reading, (struct conf_origin){file->place.file, file->place.line}, row->keyword);
         break;
+    case CONF_ROW_COMING: refuse_coming(file, row, line->rest); break;
     case CONF_ROW_PLUGIN: read_plugin(reading, file, line->keyword, line->rest); break;
-    case CONF_ROW_BRIDGE: /* the section was refused as a whole */
-        if (!file->is_in_connection)
-            REFUSE(&file->place,
-                   "%s belongs below a connection line, and bridges are not supported yet; remove it",
-                   row->keyword);
-        break;
     case CONF_ROW_SECTION: break;
     }
 }

@@ -8,6 +8,8 @@
 #define HOME_SECURITY  struct conf_listener
 #define HOME_INHERITED struct conf_listener
 #define HOME_LISTENER  struct conf_listener
+#define HOME_BRIDGE    struct conf_bridge
+#define HOME_BRIDGED   struct conf_bridge
 #define FIELD(home, name)                                                                                    \
     .offset = offsetof(home, name), .size = sizeof(((home *)NULL)->name) /* sizeof does not look there */
 #define PLACE_BOOL(home, field)        FIELD(home, field)
@@ -29,6 +31,13 @@
 #define PLACE_TEXTS(home, field)       FIELD(home, field)
 #define PLACE_PATHS(home, field)       FIELD(home, field)
 #define PLACE_SOURCE(home, field)      FIELD(home, field)
+#define PLACE_HIDDEN(home, field)      FIELD(home, field)
+#define PLACE_ADDRESSES(home, field)   FIELD(home, field)
+#define PLACE_ROUTES(home, field)      FIELD(home, field)
+#define PLACE_RESTART(home, field)     FIELD(home, field)
+#define PLACE_KEEPALIVE(home, field)   FIELD(home, field)
+#define PLACE_SIZE(home, field)        FIELD(home, field)
+#define PLACE_PRIORITIES(home, field)  FIELD(home, field)
 #define PLACE_STRUCTURE(home, field)   .offset = 0, .size = 0
 
 #define CHANGE_LIVE    false
@@ -60,7 +69,13 @@ const struct conf_row conf_rows[] = {
 #define COMING(name, off, text)    {.kind = CONF_ROW_COMING, .keyword = name, .initial = off, .help = text},
 #define PLUGIN(name, argument_, text)                                                                        \
     {.kind = CONF_ROW_PLUGIN, .keyword = name, .argument = argument_, .help = text},
-#define BRIDGE(name) {.kind = CONF_ROW_BRIDGE, .keyword = name},
+#define TWIN(its_scope, field, name, its_argument, text)                                                     \
+    {.kind = CONF_ROW_ALIAS,                                                                                 \
+     .keyword = name,                                                                                        \
+     .argument = its_argument,                                                                               \
+     .help = text,                                                                                           \
+     .option = CONF_##field,                                                                                 \
+     .scope = CONF_SCOPE_##its_scope},
 #include "conf/options.def"
 };
 
@@ -95,7 +110,7 @@ const char *conf_row_nearest(struct span keyword) {
     const char *best = NULL;
     unsigned best_distance = (unsigned)(keyword.size / 3) + 1; /* a third of the letters may be wrong */
     for (size_t i = 0; i < conf_row_count; i++) {
-        if (conf_rows[i].kind == CONF_ROW_SECTION || conf_rows[i].kind == CONF_ROW_BRIDGE)
+        if (conf_rows[i].kind == CONF_ROW_SECTION)
             continue;
         size_t size = strlen(conf_rows[i].keyword);
         size_t excess = size > keyword.size ? size - keyword.size : keyword.size - size;
@@ -115,4 +130,9 @@ const struct conf_row *conf_row_of(enum conf_option option) {
         if (conf_rows[i].kind == CONF_ROW_OPTION && conf_rows[i].option == option)
             return &conf_rows[i];
     return NULL;
+}
+
+const char *conf_row_argument(const struct conf_row *row) {
+    return row->argument == NULL && row->kind == CONF_ROW_ALIAS ? conf_row_of(row->option)->argument
+                                                                : row->argument;
 }

@@ -5,6 +5,8 @@
 #include "conf/entry.h"
 #include "conf/lexer.h"
 #include "conf/patterns.h"
+#include "conf/remote.h"
+#include "conf/route.h"
 #include "conf/secret.h"
 #include "conf/source.h"
 #include "conf/words.h"
@@ -143,22 +145,25 @@ static bool read_choice(const struct value_place *place, const struct conf_row *
 }
 
 /* Two things that people write and that mosquitto takes as part of the value. */
-static void warn_of_string(const struct value_place *place, const char *keyword, struct span value) {
+static void warn_of_string(const struct value_place *place, const char *keyword, struct span value,
+                           bool is_hidden) {
     bool has_comment = false;
     for (size_t i = 1; i < value.size; i++)
         has_comment |= value.at[i] == '#' && (value.at[i - 1] == ' ' || value.at[i - 1] == '\t');
     char room[TEXT_QUOTED_SIZE];
+    const char *shown = is_hidden ? "not shown here" : quoted(value, room);
     if (has_comment)
         WARN(place,
              "the # and what follows belong to the value of %s: '%s'; a comment needs a line of its own",
-             keyword, quoted(value, room));
+             keyword, shown);
     uint8_t first = value.at[0], last = value.at[value.size - 1];
     if (value.size > 1 && first == last && (first == '"' || first == '\''))
         WARN(place, "the quotes belong to the value of %s: %s; remove them if they are not meant", keyword,
-             quoted(value, room));
+             shown);
 }
 
-const char *value_read_string(const struct value_place *place, const char *keyword, struct span rest) {
+static const char *keep_string(const struct value_place *place, const char *keyword, struct span rest,
+                               bool is_hidden) {
     struct span value = lexer_trim(rest);
     if (value.size == 0) {
         REFUSE(place, "%s has no value; write one behind it or remove the line", keyword);
@@ -169,11 +174,15 @@ const char *value_read_string(const struct value_place *place, const char *keywo
         return NULL;
     }
     if (place->file != NULL)
-        warn_of_string(place, keyword, value);
+        warn_of_string(place, keyword, value, is_hidden);
     const char *text = arena_text(place->arena, value);
     if (text == NULL)
         value_out_of_memory(place);
     return text;
+}
+
+const char *value_read_string(const struct value_place *place, const char *keyword, struct span rest) {
+    return keep_string(place, keyword, rest, false);
 }
 
 const char *value_resolve(const struct value_place *place, const char *path) {
@@ -193,7 +202,8 @@ static bool may_repeat(const struct value_place *place, const struct conf_row *r
     if (origin->line == 0)
         return true;
     if (row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_PATH || row->type == CONF_TYPE_BACKEND ||
-        row->type == CONF_TYPE_ENDPOINT || row->type == CONF_TYPE_SECRET) {
+        row->type == CONF_TYPE_ENDPOINT || row->type == CONF_TYPE_SECRET || row->type == CONF_TYPE_HIDDEN ||
+        row->type == CONF_TYPE_ADDRESSES) {
         REFUSE(place, "%s stands at %s:%u already and there can be only one%s; remove one of the two lines",
                keyword, origin->file, origin->line, row->type == CONF_TYPE_BACKEND ? " for now" : "");
         return false;
@@ -205,7 +215,7 @@ static bool may_repeat(const struct value_place *place, const struct conf_row *r
 
 static bool read_text(const struct value_place *place, const struct conf_row *row, const char *keyword,
                       struct span rest, const char **field) {
-    const char *text = value_read_string(place, keyword, rest);
+    const char *text = keep_string(place, keyword, rest, row->type == CONF_TYPE_HIDDEN);
     if (text != NULL && (row->type == CONF_TYPE_PATH || row->type == CONF_TYPE_PATH_LAST))
         text = value_resolve(place, text);
     if (text == NULL)
@@ -225,7 +235,8 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
     case CONF_TYPE_STRING:
     case CONF_TYPE_STRING_LAST:
     case CONF_TYPE_PATH:
-    case CONF_TYPE_PATH_LAST: return read_text(place, row, keyword, rest, field);
+    case CONF_TYPE_PATH_LAST:
+    case CONF_TYPE_HIDDEN: return read_text(place, row, keyword, rest, field);
     case CONF_TYPE_MASK: return words_read_mask(place, row->option, keyword, rest, home);
     case CONF_TYPE_PATTERNS: return patterns_read(place, keyword, rest, field);
     case CONF_TYPE_SECRET: return secret_read(place, keyword, rest, field);
@@ -240,6 +251,12 @@ static bool read_field(const struct value_place *place, const struct conf_row *r
         return patterns_add(place, keyword, rest, is_pair ? PATTERN_PLACED_PATH : PATTERN_PATH, field);
     }
     case CONF_TYPE_SOURCE: return source_read(place, row, keyword, rest, field);
+    case CONF_TYPE_ADDRESSES: return remote_read_addresses(place, row, keyword, rest, field);
+    case CONF_TYPE_ROUTES: return route_read(place, keyword, rest, field);
+    case CONF_TYPE_RESTART: return remote_read_restart(place, row, keyword, rest, field);
+    case CONF_TYPE_KEEPALIVE: return remote_read_keepalive(place, row, keyword, rest, field);
+    case CONF_TYPE_SIZE: return remote_read_size(place, keyword, rest, field);
+    case CONF_TYPE_PRIORITIES: return remote_read_priority(place, row, keyword, rest, field);
     case CONF_TYPE_STRUCTURE: break;
     }
     return false;
@@ -287,6 +304,14 @@ bool value_is_equal(const struct conf_row *row, const void *home_a, const void *
     if (row->type == CONF_TYPE_NETWORKS)
         return entry_is_equal_networks(*(const struct conf_networks *const *)a,
                                        *(const struct conf_networks *const *)b);
+    if (row->type == CONF_TYPE_ADDRESSES)
+        return remote_are_equal_addresses(*(const struct conf_addresses *const *)a,
+                                          *(const struct conf_addresses *const *)b);
+    if (row->type == CONF_TYPE_ROUTES)
+        return routes_are_equal(*(struct conf_route *const *)a, *(struct conf_route *const *)b);
+    if (row->type == CONF_TYPE_PRIORITIES)
+        return remote_are_equal_priorities(*(struct conf_priority *const *)a,
+                                           *(struct conf_priority *const *)b);
     if (row->option == CONF_log_dest &&
         !is_equal_text(((const struct conf *)home_a)->log_file, ((const struct conf *)home_b)->log_file))
         return false;
@@ -340,6 +365,18 @@ const char *value_print(const struct conf_row *row, const void *home, char *room
     case CONF_TYPE_TEXTS:
     case CONF_TYPE_PATHS: return patterns_print_all(*(struct conf_pattern *const *)value, room, room_size);
     case CONF_TYPE_SOURCE: return source_print(*(const struct conf_source *)value, room, room_size);
+    case CONF_TYPE_HIDDEN: {
+        const char *text = *(const char *const *)value;
+        return print_text(text == NULL ? NULL : "a text that is not shown", room, room_size);
+    }
+    case CONF_TYPE_ADDRESSES:
+        return remote_print_addresses(*(const struct conf_addresses *const *)value, room, room_size);
+    case CONF_TYPE_ROUTES: return routes_print(*(struct conf_route *const *)value, room, room_size);
+    case CONF_TYPE_RESTART: return remote_print_restart(value, room, room_size);
+    case CONF_TYPE_KEEPALIVE: return remote_print_keepalive(value, room, room_size);
+    case CONF_TYPE_SIZE: snprintf(room, room_size, "%" PRIu64, *(const uint64_t *)value); break;
+    case CONF_TYPE_PRIORITIES:
+        return remote_print_priorities(*(struct conf_priority *const *)value, room, room_size);
     case CONF_TYPE_STRUCTURE: return print_text(NULL, room, room_size);
     }
     return room;

@@ -39,11 +39,10 @@ static bool is_read(const struct conf_row *row, const void *home) {
 }
 
 /* The values of one home. */
-static void tell_values(const struct walking *walking, const void *home, bool is_global) {
+static void tell_values(const struct walking *walking, const void *home, enum conf_home kind) {
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];
-        if (row->kind == CONF_ROW_OPTION && (row->scope == CONF_SCOPE_GLOBAL) == is_global &&
-            row->size != 0 && is_read(row, home))
+        if (conf_row_is_of(row, kind) && is_read(row, home))
             tell_value(walking, row, conf_row_value(row, home));
     }
 }
@@ -54,11 +53,13 @@ void conf_each_path(const struct conf *conf,
     for (size_t i = 0; i < conf->file_count; i++)
         tell(&walking, NULL, conf->files[i]);
     tell(&walking, "include_dir", conf->include_dir);
-    tell_values(&walking, conf, true);
+    tell_values(&walking, conf, CONF_HOME_PROGRAM);
     for (size_t i = 0; i < conf->listener_count; i++) {
         const struct conf_listener *listener = &conf->listeners[i];
-        tell_values(&walking, listener, false);
+        tell_values(&walking, listener, CONF_HOME_LISTENER);
         for (size_t j = 0; j < listener->host_count; j++)
-            tell_values(&walking, &listener->hosts[j], false);
+            tell_values(&walking, &listener->hosts[j], CONF_HOME_LISTENER);
     }
+    for (size_t i = 0; i < conf->bridge_count; i++)
+        tell_values(&walking, &conf->bridges[i], CONF_HOME_BRIDGE);
 }

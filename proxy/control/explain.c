@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "conf/rows.h"
+#include "control/explain_bridge.h"
 #include "control/generation.h"
 #include "crypto/random.h"
 #include "mqtt/topic.h"
@@ -37,7 +38,8 @@ __attribute__((format(printf, 1, 2))) static void complain(const char *format, .
           "ID]\n"
           "           publish|subscribe|deliver TOPIC | connect [TOPIC OF THE WILL]\n"
           "           (a topic of - reads topics from standard input, one per line)\n"
-          "           [--qos 0|1|2] [--retain] [--listener PORT] [--address ADDRESS] [--mqtt 3|4|5]\n",
+          "           [--qos 0|1|2] [--retain] [--listener PORT] [--address ADDRESS] [--mqtt 3|4|5]\n"
+          "       drawbridge [-c FILE] explain bridge NAME in|out TOPIC\n",
           stderr);
 }
 
@@ -122,7 +124,7 @@ static bool read_question(struct question *question, int argc, char **argv) {
             if (!read_option(question, word, argv[++i]))
                 return false;
         } else if (word_count == 0 && !read_act(word, &question->rehearsal.act)) {
-            complain("%s is no publish, subscribe, deliver or connect", word);
+            complain("%s is no publish, subscribe, deliver, connect or bridge", word);
             return false;
         } else if (word_count == 1) {
             question->rehearsal.topic = span_of_text(word);
@@ -133,7 +135,7 @@ static bool read_question(struct question *question, int argc, char **argv) {
         word_count += strncmp(word, "--", 2) != 0;
     }
     if (word_count == 0) {
-        complain("what may it do? publish, subscribe, deliver or connect");
+        complain("what may it do? publish, subscribe, deliver or connect; or which bridge?");
         return false;
     }
     return check_topic(&question->rehearsal);
@@ -353,6 +355,8 @@ static int ask_all(struct question *question) {
 }
 
 int explain_main(const char *path, int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "bridge") == 0)
+        return explain_bridge_main(path, argc - 1, argv + 1);
     struct question question = {.port = -1};
     uint8_t key[16];
     int status = STATUS_WRONG;

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "conf/diff.h"
+#include "control/bridges.h"
 #include "control/expiry.h"
 #include "control/generation.h"
 #include "control/watch.h"
@@ -206,9 +207,25 @@ static void count_descriptors(struct gate *gate) {
 
 static void tell_change(void *keeper, const struct conf_change *change) {
     (void)keeper;
-    log_line(change->needs_restart ? LOG_KIND_WARNING : LOG_KIND_NOTICE, "%s:%u: %s changes from %s to %s%s",
-             change->file == NULL ? "default" : change->file, change->line, change->keyword, change->from,
-             change->to, change->needs_restart ? ": needs a restart, for now the old value stays." : ".");
+    const char *file = change->file == NULL ? "default" : change->file;
+    if (change->bridge != NULL && strcmp(change->keyword, "connection") == 0) {
+        log_notice("%s:%u: connection %s is %s.", file, change->line, change->bridge->name,
+                   change->is_gone ? "gone" : "new");
+        return;
+    }
+    log_line(change->needs_restart ? LOG_KIND_WARNING : LOG_KIND_NOTICE,
+             "%s:%u: %s%s%s%s changes from %s to %s%s", file, change->line,
+             change->bridge == NULL ? "" : "connection ", change->bridge == NULL ? "" : change->bridge->name,
+             change->bridge == NULL ? "" : ": ", change->keyword, change->from, change->to,
+             change->needs_restart ? ": needs a restart, for now the old value stays." : ".");
+}
+
+/* The first reload that brings a bridge brings their thread, too. */
+static void publish_bridges(struct gate *gate) {
+    if (gate->bridges != NULL)
+        bridges_publish(gate->bridges, gate->generation);
+    else if (gate->generation->conf->bridge_count != 0)
+        gate->bridges = bridges_start(gate->generation);
 }
 
 static void take_configuration(struct gate *gate) {
@@ -235,6 +252,7 @@ static void take_configuration(struct gate *gate) {
         worker_publish(&gate->workers[i], wanted);
     generation_drop(gate->generation);
     gate->generation = wanted;
+    publish_bridges(gate);
     gate->reloads_good++;
     log_notice("Reloaded: configuration %llu is in force.", (unsigned long long)wanted->number);
 }
@@ -262,6 +280,7 @@ static void stop(struct gate *gate) {
     gate->watch = NULL;
     for (size_t i = 0; i < gate->worker_count; i++)
         worker_stop(&gate->workers[i]);
+    bridges_stop(gate->bridges);
 }
 
 static void on_signal(uv_signal_t *handle, int number) {
@@ -379,7 +398,7 @@ static bool start(struct gate *gate) {
     const struct conf *conf = gate->generation->conf;
     raise_descriptors();
     gate->worker_count = count_workers(conf);
-    gate->crowd.of_listener = calloc(gate->generation->terms_count, sizeof(int64_t));
+    gate->crowd.of_listener = calloc(gate->generation->terms_count + 1, sizeof(int64_t));
     gate->crowd.meters = meters_create();
     gate->crowd.lobby = lobby_create();
     gate->crowd.holds = holds_create();
@@ -397,12 +416,16 @@ static bool start(struct gate *gate) {
     catch_signals(gate);
     watch_expiry(gate);
     count_descriptors(gate);
-    return start_workers(gate);
+    if (!start_workers(gate))
+        return false;
+    publish_bridges(gate);
+    return conf->bridge_count == 0 || gate->bridges != NULL;
 }
 
 static void clean_up(struct gate *gate) {
     for (size_t i = 0; i < gate->worker_count; i++)
         worker_join(&gate->workers[i]);
+    bridges_join(gate->bridges);
     const struct conf *conf = gate->generation->conf;
     if (conf->pid_file != NULL)
         unlink(conf->pid_file);

@@ -1,5 +1,6 @@
 #include "control/generation.h"
 
+#include "control/bridges.h"
 #include "control/identity.h"
 #include "control/tls_terms.h"
 
@@ -20,6 +21,7 @@ void generation_drop(struct generation *generation) {
     for (size_t i = 0; i < generation->terms_count; i++)
         free(generation->terms[i].hosts);
     free(generation->every);
+    bridge_plans_free(generation->bridges);
     tls_context_drop(generation->backend_tls);
     tickets_drop(generation->tickets);
     keylog_drop(generation->keylog);
@@ -111,6 +113,7 @@ static void load_backend_tls(struct generation *generation, struct findings *fin
     const struct tls_client_settings settings = {
         .file = conf->backend->file,
         .line = conf->backend->line,
+        .prefix = "backend_",
         .cafile = conf->backend_cafile,
         .capath = conf->backend_capath,
         .certfile = conf->backend_certfile,
@@ -149,7 +152,8 @@ static bool place_hosts(struct generation *generation, struct findings *findings
     size_t count = generation->terms_count;
     for (size_t i = 0; i < generation->terms_count; i++)
         count += generation->terms[i].listener->host_count;
-    generation->every = calloc(count, sizeof *generation->every);
+    generation->every_count = 0;
+    generation->every = calloc(count + 1, sizeof *generation->every);
     for (size_t i = 0; i < generation->terms_count && generation->every != NULL; i++) {
         struct terms *terms = &generation->terms[i];
         const struct conf_listener *listener = terms->listener;
@@ -175,7 +179,8 @@ static bool place_listeners(struct generation *generation, const struct generati
                             struct findings *findings) {
     const struct conf *conf = generation->conf;
     generation->terms_count = running == NULL ? conf->listener_count : running->terms_count;
-    generation->terms = calloc(generation->terms_count, sizeof *generation->terms);
+    generation->terms =
+        calloc(generation->terms_count + 1, sizeof *generation->terms); /* perhaps there is none */
     if (generation->terms == NULL) {
         generation->terms_count = 0;
         findings->out_of_memory = true;
@@ -225,8 +230,10 @@ struct generation *generation_load(struct conf *conf, const struct generation *r
     for (size_t i = 0; i < generation->terms_count; i++)
         tls_terms_join(&generation->terms[i], generation, findings);
     load_backend_tls(generation, findings);
-    if (generation->arena != NULL)
+    if (generation->arena != NULL) {
         http_proxy_load(generation, findings);
+        bridge_plans_load(generation, findings);
+    }
     if (findings->error_count != errors_before || findings->out_of_memory) {
         generation_drop(generation);
         return NULL;

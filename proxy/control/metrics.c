@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "control/bridges.h"
 #include "control/expiry.h"
 #include "control/gate.h"
 #include "control/http.h"
@@ -182,6 +183,7 @@ char *gate_metrics(const struct gate *gate) {
     write_families(gate, out);
     write_program(gate, out);
     write_backend(gate, out);
+    bridges_write_metrics(gate->bridges, out);
     bool is_bad = ferror(out) != 0;
     if (fclose(out) != 0 || is_bad) {
         free(text);

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -33,6 +34,15 @@ static const struct passwd *find_user(const struct conf *conf) {
     return NULL;
 }
 
+/* The folder of the queues is made while that is still possible, where only root may write; one that is there
+ * stays as it is. */
+static void give_queue_dir(const struct conf *conf, const struct passwd *user) {
+    if (conf->bridge_count == 0 || mkdir(conf->queue_dir, 0700) < 0)
+        return; /* the bridge says what is wrong with it */
+    if (chown(conf->queue_dir, user->pw_uid, user->pw_gid) < 0)
+        log_error("%s cannot be given to the user %s: %m.", conf->queue_dir, user->pw_name);
+}
+
 bool privilege_drop(const struct conf *conf) {
     if (geteuid() != 0)
         return true;
@@ -43,6 +53,7 @@ bool privilege_drop(const struct conf *conf) {
         log_warning("Running as root, as configured.");
         return true;
     }
+    give_queue_dir(conf, user);
     if (initgroups(user->pw_name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0) {
         log_error("Cannot become the user %s: %m.", user->pw_name);
         return false;

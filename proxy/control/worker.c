@@ -281,7 +281,7 @@ int worker_start(struct worker *worker, struct generation *generation, struct cr
     worker->crowd = crowd;
     worker->sockets = sockets;
     worker->acceptor_count = socket_count;
-    worker->acceptors = calloc(socket_count, sizeof *worker->acceptors);
+    worker->acceptors = calloc(socket_count + 1, sizeof *worker->acceptors); /* a pure bridge has none */
     worker->host = (struct session_host){
         .now_ms = host_now_ms,
         .tally = &worker->tally,

@@ -13,6 +13,8 @@ void tls_context_drop(struct tls_context *context) {
         return;
     SSL_CTX_free(context->ssl_ctx);
     free(context->sni);
+    free(context->psk_own.identity);
+    OPENSSL_cleanse(context->psk_own.key, sizeof context->psk_own.key);
     sk_X509_CRL_pop_free(context->lists, X509_CRL_free);
     arena_destroy(context->psk_arena);
     tickets_drop(context->tickets);

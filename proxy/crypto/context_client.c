@@ -13,7 +13,17 @@
 struct client_loading {
     struct loading loading; /* first */
     const struct tls_client_settings *wanted;
+    char cafile[24], capath[24], certfile[24], keyfile[24]; /* the keywords */
 };
+
+static const char *prefix_of(const struct tls_client_settings *wanted) {
+    return wanted->prefix == NULL ? "backend_" : wanted->prefix;
+}
+
+/* The keyword's beginning and its end. */
+static void name(const struct tls_client_settings *wanted, const char *end, char room[24]) {
+    snprintf(room, 24, "%s%s", prefix_of(wanted), end);
+}
 
 static void say_no_memory(struct loading *loading) {
     loading_say(loading, FINDING_ERROR, "memory is out while TLS to the broker is set up");
@@ -31,7 +41,7 @@ static void load_key(struct client_loading *client) {
     struct loading *loading = &client->loading;
     struct file file;
     bool was_asked = false;
-    if (!file_read(&file, loading, "backend_keyfile", client->wanted->keyfile))
+    if (!file_read(&file, loading, client->keyfile, client->wanted->keyfile))
         return;
     BIO *bio = BIO_new_mem_buf(file.bytes, (int)file.size);
     if (bio != NULL)
@@ -40,16 +50,14 @@ static void load_key(struct client_loading *client) {
     ERR_clear_error();
     if (loading->own->key == NULL && was_asked)
         loading_say(loading, FINDING_ERROR,
-                    "backend_keyfile %s is encrypted, and nobody can type its password when the proxy "
-                    "starts: write it "
+                    "%s %s is encrypted, and nobody can type its password when the proxy starts: write it "
                     "without one with openssl pkey -in %s -out NEW.key, mode 0600",
-                    file.path, file.path);
+                    client->keyfile, file.path, file.path);
     else if (loading->own->key == NULL)
         file_say_wrong(&file, loading, "a private key");
     else if ((file.mode & S_IRWXO) != 0)
-        loading_say(loading, FINDING_WARNING,
-                    "backend_keyfile %s may be read by every user of this machine: chmod o= %s", file.path,
-                    file.path);
+        loading_say(loading, FINDING_WARNING, "%s %s may be read by every user of this machine: chmod o= %s",
+                    client->keyfile, file.path, file.path);
     file_clear(&file);
 }
 
@@ -58,7 +66,7 @@ static void load_own(struct client_loading *client) {
     struct file file;
     if (client->wanted->certfile == NULL)
         return;
-    if (file_read(&file, loading, "backend_certfile", client->wanted->certfile)) {
+    if (file_read(&file, loading, client->certfile, client->wanted->certfile)) {
         if (file_certificates(&file, loading, loading->own->chain) == 0)
             file_say_wrong(&file, loading, "a certificate");
         file_clear(&file);
@@ -73,21 +81,20 @@ static void check_own(struct client_loading *client) {
         return;
     if (X509_check_private_key(own, loading->own->key) != 1)
         loading_say(loading, FINDING_ERROR,
-                    "backend_keyfile %s is not the key of the first certificate in backend_certfile %s: both "
-                    "must come "
-                    "from the same certificate request",
-                    client->wanted->keyfile, client->wanted->certfile);
+                    "%s %s is not the key of the first certificate in %s %s: both must come from the same "
+                    "certificate request",
+                    client->keyfile, client->wanted->keyfile, client->certfile, client->wanted->certfile);
     int64_t until_s = time_s_of(X509_get0_notAfter(own)), now_s = client->wanted->now_s;
     if (until_s < now_s || time_s_of(X509_get0_notBefore(own)) > now_s)
-        loading_say(loading, FINDING_ERROR, "backend_certfile %s: the certificate %s %s: make a new one",
+        loading_say(loading, FINDING_ERROR, "%s %s: the certificate %s %s: make a new one", client->certfile,
                     client->wanted->certfile, until_s < now_s ? "expired on" : "is not valid yet and ends on",
                     date_of(until_s).text);
     else if (X509_check_purpose(own, X509_PURPOSE_SSL_CLIENT, 0) != 1)
-        loading_say(loading, FINDING_WARNING,
-                    "backend_certfile %s: the certificate is not made for a client (its extendedKeyUsage "
-                    "says so), so "
-                    "brokers refuse it: make one with extendedKeyUsage clientAuth",
-                    client->wanted->certfile);
+        loading_say(
+            loading, FINDING_WARNING,
+            "%s %s: the certificate is not made for a client (its extendedKeyUsage says so), so brokers "
+            "refuse it: make one with extendedKeyUsage clientAuth",
+            client->certfile, client->wanted->certfile);
     ERR_clear_error();
 }
 
@@ -98,9 +105,8 @@ static void use_own(struct client_loading *client, SSL_CTX *ssl_ctx) {
     ERR_clear_error();
     if (own == NULL || SSL_CTX_use_cert_and_key(ssl_ctx, own, loading->own->key, rest, 1) != 1) {
         const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-        loading_say(loading, FINDING_ERROR,
-                    "backend_certfile %s and backend_keyfile %s cannot be used: OpenSSL says '%s'",
-                    client->wanted->certfile, client->wanted->keyfile,
+        loading_say(loading, FINDING_ERROR, "%s %s and %s %s cannot be used: OpenSSL says '%s'",
+                    client->certfile, client->wanted->certfile, client->keyfile, client->wanted->keyfile,
                     reason == NULL ? "out of memory" : reason);
     }
     sk_X509_free(rest);
@@ -130,13 +136,13 @@ static bool set_trust(struct client_loading *client, SSL_CTX *ssl_ctx) {
     const struct tls_client_settings *wanted = client->wanted;
     struct loading *loading = &client->loading;
     X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
-    bool has_authority = wanted->cafile != NULL || wanted->capath != NULL;
-    if (wanted->is_insecure && !has_authority) {
+    bool has_authority = wanted->cafile != NULL || wanted->capath != NULL || wanted->uses_system;
+    if (wanted->psk != NULL || (wanted->is_insecure && !has_authority)) { /* the key is the proof */
         SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_NONE, NULL);
         return true;
     }
     SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, NULL);
-    if (!has_authority && SSL_CTX_set_default_verify_paths(ssl_ctx) != 1)
+    if ((!has_authority || wanted->uses_system) && SSL_CTX_set_default_verify_paths(ssl_ctx) != 1)
         return false;
     for (int i = 0; i < sk_X509_num(loading->authorities); i++)
         if (X509_STORE_add_cert(store, sk_X509_value(loading->authorities, i)) != 1)
@@ -161,6 +167,69 @@ static bool set_alpn(const char *names, SSL_CTX *ssl_ctx) {
     return SSL_CTX_set_alpn_protos(ssl_ctx, room, (unsigned)size + 1) == 0; /* 0 is success here */
 }
 
+/* A server that cannot do what is asked for is not spoken to, so that all of this may be left to OpenSSL. */
+static void set_versions(struct client_loading *client, SSL_CTX *ssl_ctx) {
+    const struct tls_client_settings *wanted = client->wanted;
+    struct loading *loading = &client->loading;
+    bool is_13 = wanted->tls_version != NULL && strcmp(wanted->tls_version, "tlsv1.3") == 0;
+    const char *ciphers = wanted->ciphers != NULL ? wanted->ciphers : wanted->psk != NULL ? "PSK" : NULL;
+    char list[2048];
+    SSL_CTX_set_min_proto_version(ssl_ctx, is_13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    if (wanted->psk != NULL)
+        SSL_CTX_set_max_proto_version(ssl_ctx, TLS1_2_VERSION);
+    if (wanted->tls_version != NULL && !is_13 && strcmp(wanted->tls_version, "tlsv1.2") != 0)
+        loading_say(loading, FINDING_ERROR, "%stls_version is '%.40s'; it may be tlsv1.2 or tlsv1.3",
+                    prefix_of(wanted), wanted->tls_version);
+    if (ciphers != NULL && ((size_t)snprintf(list, sizeof list, "%s:!aNULL:!eNULL", ciphers) >= sizeof list ||
+                            SSL_CTX_set_cipher_list(ssl_ctx, list) != 1))
+        loading_say(loading, FINDING_ERROR,
+                    "%sciphers '%.200s' names no cipher that this OpenSSL has; openssl ciphers -v lists "
+                    "those of TLS 1.2",
+                    prefix_of(wanted), ciphers);
+    if (wanted->ciphers_tls13 != NULL &&
+        (*wanted->ciphers_tls13 == '\0' || SSL_CTX_set_ciphersuites(ssl_ctx, wanted->ciphers_tls13) != 1))
+        loading_say(loading, FINDING_ERROR,
+                    "%sciphers_tls1.3 '%.200s' names a suite that this OpenSSL does not have",
+                    prefix_of(wanted), wanted->ciphers_tls13);
+    ERR_clear_error();
+}
+
+/* The broker is told who we are, and both must have the same key. */
+static unsigned on_psk_wanted(SSL *ssl, const char *hint, char *identity, unsigned identity_size,
+                              unsigned char *key, unsigned key_size) {
+    const struct engine *engine = SSL_get_app_data(ssl);
+    const struct psk_own *own = &engine->context->psk_own;
+    (void)hint;
+    if (own->identity == NULL || strlen(own->identity) >= identity_size || own->size > key_size)
+        return 0;
+    memcpy(identity, own->identity, strlen(own->identity) + 1);
+    memcpy(key, own->key, own->size);
+    return own->size;
+}
+
+/* False: memory is out. */
+static bool set_psk(struct client_loading *client, struct tls_context *context) {
+    const struct tls_client_settings *wanted = client->wanted;
+    if (wanted->psk == NULL)
+        return true;
+    long size = 0;
+    unsigned char *key = OPENSSL_hexstr2buf(wanted->psk, &size);
+    bool is_good = key != NULL && size > 0 && size <= PSK_OWN_MAX;
+    if (!is_good)
+        loading_say(
+            &client->loading, FINDING_ERROR,
+            "%spsk is no key in hexadecimal of 1 to %d bytes; write two digits for each byte, without 0x",
+            prefix_of(wanted), PSK_OWN_MAX);
+    else
+        memcpy(context->psk_own.key, key, (size_t)size);
+    context->psk_own.size = is_good ? (unsigned)size : 0;
+    context->psk_own.identity = strdup(wanted->psk_identity == NULL ? "" : wanted->psk_identity);
+    OPENSSL_clear_free(key, size > 0 ? (size_t)size : 0);
+    ERR_clear_error();
+    SSL_CTX_set_psk_client_callback(context->ssl_ctx, on_psk_wanted);
+    return context->psk_own.identity != NULL;
+}
+
 static struct tls_context *build(struct client_loading *client) {
     const struct tls_client_settings *wanted = client->wanted;
     struct loading *loading = &client->loading;
@@ -175,7 +244,7 @@ static struct tls_context *build(struct client_loading *client) {
     context->references = 1;
     context->is_client = true;
     context_set_fixed(ssl_ctx);
-    SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION);
+    set_versions(client, ssl_ctx);
     bool has_own = sk_X509_num(loading->own->chain) != 0 && loading->own->key != NULL;
     if (has_own)
         use_own(client, ssl_ctx);
@@ -186,8 +255,10 @@ static struct tls_context *build(struct client_loading *client) {
                                                                           : NULL;
     context->sni = sni == NULL ? NULL : strdup(sni);
     if ((sni != NULL && context->sni == NULL) || !set_trust(client, ssl_ctx) ||
-        !set_alpn(wanted->alpn, ssl_ctx))
+        !set_alpn(wanted->alpn, ssl_ctx) || !set_psk(client, context))
         say_no_memory(loading);
+    if (wanted->requires_ocsp)
+        staple_demand(context);
     return context;
 }
 
@@ -195,24 +266,29 @@ struct tls_context *tls_context_load_client(const struct tls_client_settings *se
                                             struct findings *findings) {
     const struct tls_settings place = {
         .file = settings->file, .line = settings->line, .now_s = settings->now_s};
-    struct client_loading client = {{.settings = &place,
-                                     .findings = findings,
-                                     .errors_before = findings->error_count,
-                                     .owns = {{.certfile = settings->certfile, .chain = sk_X509_new_null()}},
-                                     .own_count = 1,
-                                     .authorities = sk_X509_new_null()},
-                                    settings};
+    struct client_loading client = {
+        .loading = {.settings = &place,
+                    .findings = findings,
+                    .errors_before = findings->error_count,
+                    .owns = {{.certfile = settings->certfile, .chain = sk_X509_new_null()}},
+                    .own_count = 1,
+                    .authorities = sk_X509_new_null()},
+        .wanted = settings};
     struct loading *loading = &client.loading;
     loading->own = loading->owns;
+    name(settings, "cafile", client.cafile);
+    name(settings, "capath", client.capath);
+    name(settings, "certfile", client.certfile);
+    name(settings, "keyfile", client.keyfile);
     struct tls_context *context = NULL;
     if (loading->own->chain == NULL || loading->authorities == NULL) {
         say_no_memory(loading);
     } else {
         load_own(&client);
         if (settings->cafile != NULL)
-            trust_read_file(loading, "backend_cafile", settings->cafile);
+            trust_read_file(loading, client.cafile, settings->cafile);
         if (settings->capath != NULL)
-            trust_read_folder(loading, "backend_capath", settings->capath);
+            trust_read_folder(loading, client.capath, settings->capath);
         check_own(&client);
         context = build(&client);
     }

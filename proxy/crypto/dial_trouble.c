@@ -47,6 +47,7 @@ static enum dial_trouble of_alert(int alert) {
     case SSL_AD_PROTOCOL_VERSION: return DIAL_TROUBLE_UNSUPPORTED_VERSION;
     case SSL_AD_UNRECOGNIZED_NAME: return DIAL_TROUBLE_NAME_REFUSED;
     case SSL_AD_NO_APPLICATION_PROTOCOL: return DIAL_TROUBLE_ALPN_REFUSED;
+    case SSL_AD_UNKNOWN_PSK_IDENTITY: return DIAL_TROUBLE_PSK_REFUSED;
     case SSL_AD_CERTIFICATE_REQUIRED: return DIAL_TROUBLE_CERTIFICATE_WANTED;
     case SSL_AD_BAD_CERTIFICATE:
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
@@ -64,6 +65,7 @@ static enum dial_trouble of_reason(const SSL *ssl, int reason) {
     if (reason > SSL_AD_REASON_OFFSET && reason <= SSL_AD_REASON_OFFSET + 255)
         return of_alert(reason - SSL_AD_REASON_OFFSET);
     switch (reason) {
+    case SSL_R_INVALID_STATUS_RESPONSE: return DIAL_TROUBLE_NOT_STAPLED;
     case SSL_R_CERTIFICATE_VERIFY_FAILED: return of_verification(SSL_get_verify_result(ssl));
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_HTTP_REQUEST:

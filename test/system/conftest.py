@@ -10,6 +10,7 @@ import pytest
 sys.dont_write_bytecode = True
 
 from peers.backend import RecordingBackend  # noqa: E402
+from peers.bridge import World  # noqa: E402
 from peers.broker import Broker, Subscriber  # noqa: E402
 from peers.certs import Authority  # noqa: E402
 from peers.device import Device, tls_context  # noqa: E402
@@ -126,6 +127,14 @@ def broker_of(tmp_path):
     yield make
     for running in made:
         running.stop()
+
+
+@pytest.fixture
+def world(tmp_path, broker_of, gate_of):
+    """world.start(lines): a gate with a bridge `cloud` between `.local` and `.remote`, up."""
+    made = World(tmp_path, broker_of, gate_of)
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -249,7 +249,7 @@ def test_alpn(start, server_of, pki, device_of):
     server.wait("ALPN protocols advertised by the client: x-amzn-mqtt-ca, mqtt")
     server.wait("ALPN protocols selected: mqtt")
     refusing = start(server.port, "backend_cafile %s\nbackend_alpn h2\n" % pki.crt)
-    refused(refusing, device_of, "alpn_refused", "protocols of backend_alpn")
+    refused(refusing, device_of, "alpn_refused", "protocols of alpn")
 
 
 @pytest.mark.parametrize("flag,is_good", [("-tls1_2", True), ("-tls1_3", True), ("-tls1_1", False)])

@@ -108,7 +108,7 @@ def test_sample_configuration():
     ("mount_point x/#\n", ["it.conf:4", "mount_point", "wildcards"]),
     ("protocol websockets\n", ["it.conf:4", "websockets"]),
     ("psk_hint x\n", ["it.conf:4", "psk_file"]),
-    ("connection bridge\naddress x\ntopic # both\n", ["it.conf:4", "connection"]),
+    ("connection bridge\ntopic # both\n", ["it.conf:4", "address"]),
     ("enable_proxy_protocol 2\n", ["it.conf:4", "enable_proxy_protocol"]),
     ("plugin /usr/lib/mosquitto_dynamic_security.so\n", ["it.conf:4", "mosquitto_dynamic_security"]),
     ("auth_plugin x.so\n", ["it.conf:4", "x.so"]),

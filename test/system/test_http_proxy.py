@@ -285,8 +285,8 @@ def test_what_configurations_say(tmp_path):
     check(tls + "backend_http_proxy http://p:1\n", "is good", True)
     for url in ("p:1", "https://p:1", "http://p", "http://u:sesame@p", "http://p:0", "http://@p:1", "http://p:1/x"):
         check(tls + "backend_http_proxy %s\n" % url, "t.conf:5: backend_http_proxy has no address of a proxy")
-    check(tls + "backend_http_proxy http://u:%zzsesame@p:1\n", "the password for backend_http_proxy")
-    check(tls + "backend_http_proxy http://a%3ab:sesame@p:1\n", "the user in backend_http_proxy")
+    check(tls + "backend_http_proxy http://u:%zzsesame@p:1\n", "backend_http_proxy has a password that is")
+    check(tls + "backend_http_proxy http://a%3ab:sesame@p:1\n", "backend_http_proxy names a user that is")
     check(tls + "backend_http_proxy @%s\n" % (tmp_path / "none"), "t.conf:5: ")
     (tmp_path / "password").write_text("sesame")
     file = "backend_http_proxy_password_file %s\n" % (tmp_path / "password")

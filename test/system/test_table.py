@@ -10,7 +10,8 @@ from peers import claims
 from peers.claims import REPOSITORY
 
 # Sections of include/conf/options.def without policy, and options of the others that have none.
-OTHER_SECTIONS = {"The broker behind", "TLS", "Behind another proxy", "Logging", "The process", "Plugins", "Still to come", "The broker's own"}
+OTHER_SECTIONS = {"The broker behind", "TLS", "Behind another proxy", "Bridges", "Queues of bridges", "Logging", "The process", "Plugins",
+                  "Still to come", "The broker's own"}
 OTHER_OPTIONS = {"listener", "port", "bind_address", "bind_interface", "socket_domain", "protocol", "handshake_timeout", "connect_timeout",
                  "certfile", "keyfile", "cafile", "capath", "require_certificate", "crlfile", "disable_client_cert_date_checks",
                  "tls_version", "ciphers", "ciphers_tls1.3", "tls_keyform", "set_tcp_nodelay", "psk_file", "host", "watch_files"}

@@ -37,18 +37,39 @@ static void check_listener(const struct conf *conf, const struct conf_listener *
     if (listener->allow_anonymous && !listener->is_default_local)
         CHECK(listener->origins[CONF_allow_anonymous].line != 0); /* never by itself */
     for (size_t i = 0; i < conf_row_count; i++)
-        if (conf_rows[i].kind == CONF_ROW_OPTION && conf_rows[i].scope != CONF_SCOPE_GLOBAL)
+        if (conf_row_is_of(&conf_rows[i], CONF_HOME_LISTENER))
             check_row(&conf_rows[i], listener);
+}
+
+static void check_bridge(const struct conf_bridge *bridge) {
+    CHECK(bridge->line != 0 && bridge->file != NULL && bridge->name[0] != 0 && bridge->name[0] != '.');
+    CHECK(strchr(bridge->name, '/') == NULL);
+    CHECK(bridge->address != NULL && bridge->address->count != 0 && bridge->topic != NULL);
+    for (size_t i = 0; i < bridge->address->count; i++)
+        CHECK(bridge->address->list[i].port != 0 && bridge->address->list[i].host[0] != 0);
+    for (const struct conf_route *route = bridge->topic; route != NULL; route = route->next) {
+        CHECK(route->qos <= 2 && route->directions != 0);
+        CHECK(route->is_remap ? route->source_filter[0] != 0 && route->target[0] != 0
+                              : route->local_filter[0] != 0 && route->remote_filter[0] != 0);
+    }
+    CHECK(bridge->restart_timeout.base_s != 0 &&
+          bridge->restart_timeout.cap_s >= bridge->restart_timeout.base_s);
+    CHECK(bridge->keepalive_interval >= 5 && bridge->threshold >= 1 && bridge->idle_timeout_ms >= 1);
+    for (size_t i = 0; i < conf_row_count; i++)
+        if (conf_row_is_of(&conf_rows[i], CONF_HOME_BRIDGE))
+            check_row(&conf_rows[i], bridge);
 }
 
 static void check_conf(const struct conf *conf) {
     CHECK(conf->backend != NULL && (conf->backend->host == NULL) != (conf->backend->path == NULL));
     CHECK(conf->backend->host == NULL || (conf->backend->port != 0 && conf->backend->host[0] != 0));
-    CHECK(conf->listener_count != 0 && conf->file_count == 1);
+    CHECK((conf->listener_count != 0 || conf->bridge_count != 0) && conf->file_count == 1);
     for (size_t i = 0; i < conf->listener_count; i++)
         check_listener(conf, &conf->listeners[i]);
+    for (size_t i = 0; i < conf->bridge_count; i++)
+        check_bridge(&conf->bridges[i]);
     for (size_t i = 0; i < conf_row_count; i++)
-        if (conf_rows[i].kind == CONF_ROW_OPTION && conf_rows[i].scope == CONF_SCOPE_GLOBAL)
+        if (conf_row_is_of(&conf_rows[i], CONF_HOME_PROGRAM))
             check_row(&conf_rows[i], conf);
 }
 
@@ -97,6 +118,9 @@ static void read_choices(const uint8_t *bytes, size_t size) {
                                          "mosquitto_acl_file.so",
                                          "x mosquitto_acl_file.so",
                                          "10s",
+                                         "a/# both 1 \"\" b/",
+                                         "\"a +/+/#\" out 2 ${topic:-}/$1/$#",
+                                         "60 10 3",
                                          "tlsv1.3"};
     char *text = NULL;
     size_t text_size = 0;
@@ -104,7 +128,7 @@ static void read_choices(const uint8_t *bytes, size_t size) {
     CHECK(out != NULL);
     fprintf(out, "backend h:1\n");
     for (size_t i = 0; i + 1 < size; i += 2) {
-        const struct conf_row *row = &conf_rows[bytes[i] % conf_row_count];
+        const struct conf_row *row = &conf_rows[(bytes[i] | (bytes[i + 1] & 0x40u) << 2) % conf_row_count];
         const char *value = values[bytes[i + 1] % (sizeof values / sizeof values[0])];
         bool is_beginning = row->keyword[strlen(row->keyword) - 1] == '_';
         if (row->kind != CONF_ROW_SECTION)

@@ -31,12 +31,13 @@ class Broker:
             text += "user root\n"
         (self.folder / "mosquitto.conf").write_text(text + self.extra)
         log = self.folder / "mosquitto.log"
-        with open(log, "wb") as output:
+        before = len(self.log()) if log.exists() else 0
+        with open(log, "ab") as output:
             self.process = subprocess.Popen(["mosquitto", "-c", str(self.folder / "mosquitto.conf")], stdout=output,
                                             stderr=output, env=dict(os.environ, PATH=_path))
         end = time.monotonic() + WAIT_S
-        while " running" not in log.read_text(errors="replace"):
-            assert self.process.poll() is None and time.monotonic() < end, log.read_text(errors="replace")
+        while " running" not in self.log()[before:]:
+            assert self.process.poll() is None and time.monotonic() < end, self.log()[before:]
             time.sleep(0.02)
         return self
 

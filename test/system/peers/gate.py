@@ -55,6 +55,7 @@ class Gate:
         self.arguments = list(arguments)
         self.process = None
         self.status = None
+        self.starts = 0
         self.write(config)
 
     def write(self, config):
@@ -71,12 +72,18 @@ class Gate:
             if self.files:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (self.files, self.files))
 
-        with open(self.log_path, "wb") as log:
+        with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([self.binary, "-c", str(self.path), *self.arguments], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=environment(), preexec_fn=limit, **self.identity)
+        self.starts += 1
         if is_ready_awaited:
-            self.wait_log(r"\bready\b")
+            self.wait_log(r"\bready\b", self.starts)
         return self
+
+    def kill(self):
+        """SIGKILL; start() begins anew, with the same log."""
+        self.process.kill()
+        self.process.wait(WAIT_S)
 
     @property
     def pid(self):

@@ -45,8 +45,9 @@ static void the_reference_is_a_configuration(void **state) {
     (void)state;
     char *reference = document_of("reference");
     expect_one(reference, FINDING_ERROR, ": there is no backend");
-    char active[20000] = "backend h\n";
+    char active[40000] = "backend h\n";
     char global[10000] = "", shared[10000] = "listener 1883\nallow_anonymous true\n";
+    char bridge[10000] = "connection c\naddress h\ntopic #\n";
     size_t count = 0;
     for (size_t i = 0; i < conf_row_count; i++) {
         const struct conf_row *row = &conf_rows[i];
@@ -56,12 +57,14 @@ static void the_reference_is_a_configuration(void **state) {
         snprintf(line, sizeof line, "\n#%s %s\n", row->keyword, row->initial);
         if (strstr(reference, line) == NULL)
             fail_msg("the reference lacks the default: %s", line);
-        char *part = row->scope == CONF_SCOPE_LISTENER ? shared : global;
+        char *part = row->scope == CONF_SCOPE_LISTENER ? shared
+                     : row->scope == CONF_SCOPE_BRIDGE ? bridge
+                                                       : global;
         snprintf(part + strlen(part), 10000 - strlen(part), "%s %s\n", row->keyword, row->initial);
         count++;
     }
     assert_true(count > 20);
-    strcat(strcat(active, global), shared);
+    strcat(strcat(strcat(active, global), shared), bridge);
     struct outcome outcome = expect_good(active);
     assert_int_equal(outcome_count(&outcome, FINDING_ERROR, ""), 0);
     outcome_clear(&outcome);

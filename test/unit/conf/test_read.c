@@ -123,8 +123,8 @@ static void a_rich_file_is_read(void **state) {
     assert_int_equal(outcome.findings.size, 2); /* the broker's words, the topic */
     assert_int_equal(outcome_count(&outcome, NOTICE,
                                    TEST_PATH ":4: for the broker, without effect here: persistence, "
-                                             "persistence_location, autosave_interval, max_queued_messages, "
-                                             "max_inflight_messages, persistence_file"),
+                                             "persistence_location, autosave_interval, persistence_file, "
+                                             "max_inflight_messages, max_queued_messages"),
                      1);
     assert_int_equal(outcome_count(&outcome, NOTICE, TEST_PATH ":12: log_dest topic"), 1);
     assert_int_equal(conf->log_dest, LOG_DEST_SYSLOG | LOG_DEST_FILE);
@@ -407,9 +407,7 @@ static void wrong_lines_are_named(void **state) {
         {"protocol http_api", ERROR, ":4: protocol http_api is not supported yet"},
         {"protocol coap", ERROR, "protocol is 'coap'"},
         {"tls_keyform engine", ERROR, ":4: tls_keyform engine is not supported yet"},
-        {"connection cloud\naddress a:1\ntopic # out 0\nremote_password x y", ERROR,
-         ":4: connection is not supported yet (a bridge to another broker"},
-        {"topic # both", ERROR, ":4: topic belongs below a connection line"},
+        {"topic # both", ERROR, ":4: topic belongs to a bridge; put it below the connection line"},
         {"retry_interval 20\nsys_interval 5\nretry_interval 7", NOTICE,
          ":4: for the broker, without effect here: retry_interval, sys_interval"},
         {"persistence", NOTICE, ": persistence"},
@@ -513,11 +511,21 @@ static void log_words_add_up(void **state) {
     outcome_clear(&outcome);
 }
 
+#define CONNECTION "connection c\naddress h\n"
+#define SECTION    CONNECTION "topic #\n"
+
 /* Lines without which a keyword is refused. */
-static const char *companions_of(const char *keyword) {
+static const char *companions_of(const struct conf_row *row) {
     static const struct {
         const char *keyword, *lines;
-    } rows[] = {{"enable_proxy_protocol", "proxy_protocol_from 192.0.2.1\n"},
+    } rows[] = {{"address", "connection c\ntopic #\n"},
+                {"topic", CONNECTION},
+                {"bridge_certfile", SECTION "bridge_keyfile k\nbridge_cafile c\n"},
+                {"bridge_keyfile", SECTION "bridge_certfile c\nbridge_cafile c\n"},
+                {"bridge_identity", SECTION "bridge_psk ab\n"},
+                {"bridge_psk", SECTION "bridge_identity i\n"},
+                {"bridge_http_proxy_password_file", SECTION "bridge_http_proxy http://u@p:1\n"},
+                {"enable_proxy_protocol", "proxy_protocol_from 192.0.2.1\n"},
                 {"backend_cafile", "backend_tls true\n"},
                 {"backend_capath", "backend_tls true\n"},
                 {"backend_certfile", "backend_tls true\nbackend_keyfile k\n"},
@@ -527,9 +535,16 @@ static const char *companions_of(const char *keyword) {
                 {"backend_http_proxy", "backend_tls true\n"},
                 {"backend_http_proxy_password_file", "backend_tls true\nbackend_http_proxy http://u@p:1\n"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].keyword, keyword) == 0)
+        if (strcmp(rows[i].keyword, row->keyword) == 0)
             return rows[i].lines;
-    return "";
+    return conf_row_home(row) == CONF_HOME_BRIDGE && row->type != CONF_TYPE_STRUCTURE ? SECTION : "";
+}
+
+static const void *home_of(const struct conf_row *row, const struct conf *conf) {
+    const void *homes[] = {[CONF_HOME_PROGRAM] = conf,
+                           [CONF_HOME_LISTENER] = &conf->listeners[0],
+                           [CONF_HOME_BRIDGE] = conf->bridges};
+    return homes[conf_row_home(row)];
 }
 
 /* Every number at 0, 1, its bounds and beyond them: in range it is the value, else it is an error. */
@@ -552,18 +567,21 @@ static void every_number_has_its_bounds(void **state) {
                                   INT32_MAX + 1LL};
         for (size_t j = 0; j < sizeof values / sizeof values[0]; j++) {
             char lines[200];
-            snprintf(lines, sizeof lines, OPEN "%s%s %lld\n", companions_of(row->keyword), row->keyword,
+            snprintf(lines, sizeof lines, OPEN "%s%s %lld\n", companions_of(row), row->keyword,
                      (long long)values[j]);
             struct outcome outcome = outcome_of(lines);
-            bool is_good = values[j] >= row->low && values[j] <= row->high &&
-                           (row->option != CONF_max_packet_size || values[j] == 0 || values[j] >= 20);
+            bool is_good =
+                values[j] >= row->low && values[j] <= row->high &&
+                ((row->option != CONF_max_packet_size && row->option != CONF_bridge_max_packet_size) ||
+                 values[j] == 0 || values[j] >= 20);
             if ((outcome.conf != NULL) != is_good)
                 fail_msg("%s %lld", row->keyword, (long long)values[j]);
             if (is_good) {
-                const void *home = row->scope == CONF_SCOPE_GLOBAL ? (const void *)outcome.conf
-                                                                   : &outcome.conf->listeners[0];
-                int32_t value = *(const int32_t *)conf_row_value(row, home);
-                assert_int_equal(value, values[j] < 0 ? -1 : values[j]);
+                int32_t value = *(const int32_t *)conf_row_value(row, home_of(row, outcome.conf));
+                int64_t least = row->option == CONF_keepalive_interval ? 5
+                                : row->option == CONF_threshold        ? 1
+                                                                       : -1;
+                assert_int_equal(value, values[j] < least ? least : values[j]);
             }
             outcome_clear(&outcome);
         }
@@ -590,12 +608,17 @@ static void every_row_is_read(void **state) {
                                 ? (row->option == CONF_bind_address ? "192.0.2.1"
                                    : row->option == CONF_host       ? "h.example"
                                                                     : "9")
-                            : row->type == CONF_TYPE_BACKEND  ? "other"
-                            : row->type == CONF_TYPE_ENDPOINT ? "127.0.0.1:9344"
-                            : row->type == CONF_TYPE_NETWORKS ? "192.0.2.0/24"
-                            : row->type == CONF_TYPE_SOURCE   ? "cn"
-                            : row->option == CONF_log_type    ? "debug"
-                                                              : "word";
+                            : row->type == CONF_TYPE_BACKEND         ? "other"
+                            : row->type == CONF_TYPE_ENDPOINT        ? "127.0.0.1:9344"
+                            : row->type == CONF_TYPE_NETWORKS        ? "192.0.2.0/24"
+                            : row->type == CONF_TYPE_SOURCE          ? "cn"
+                            : row->type == CONF_TYPE_KEEPALIVE       ? "60 10 3"
+                            : row->type == CONF_TYPE_PRIORITIES      ? "alarms/# 10"
+                            : row->option == CONF_local_cleansession ? "true"
+                            : row->option == CONF_bridge_psk         ? "0123abcd"
+                            : row->option == CONF_bridge_tls_version ? "tlsv1.3"
+                            : row->option == CONF_log_type           ? "debug"
+                                                                     : "word";
         if (row->option == CONF_include_dir)
             continue; /* test_files.c */
         char lines[300];
@@ -603,7 +626,7 @@ static void every_row_is_read(void **state) {
         bool takes_tls = strstr("cafile capath crlfile certfile", row->keyword) != NULL ||
                          row->type == CONF_TYPE_SOURCE || row->type == CONF_TYPE_TEXTS;
         snprintf(lines, sizeof lines, "%slistener 8\nallow_anonymous 1\n%s%s%s %s\n",
-                 is_backend ? "" : "backend h\n", companions_of(row->keyword),
+                 is_backend ? "" : "backend h\n", companions_of(row),
                  takes_tls                  ? "keyfile k\n"
                  : row->option == CONF_host ? "certfile c\nkeyfile k\n"
                                             : "",
@@ -612,13 +635,18 @@ static void every_row_is_read(void **state) {
             strcat(lines, "certfile c\n");
         if (row->option == CONF_psk_hint)
             strcat(lines, "psk_file p\n");
+        if (row->option == CONF_connection)
+            strcat(lines, "address h\ntopic #\n");
         if (row->type == CONF_TYPE_TEXTS)
             strcat(lines, "cafile a\nrequire_certificate true\n");
         struct outcome outcome = expect_good(lines);
         assert_int_equal(outcome_count(&outcome, ERROR, ""), 0);
         if (row->type != CONF_TYPE_STRUCTURE) {
-            const struct conf_origin *origins =
-                row->scope == CONF_SCOPE_GLOBAL ? outcome.conf->origins : outcome.conf->listeners[0].origins;
+            enum conf_home home = conf_row_home(row);
+            const struct conf_origin *origins = home == CONF_HOME_PROGRAM ? outcome.conf->origins
+                                                : home == CONF_HOME_BRIDGE
+                                                    ? outcome.conf->bridges[0].origins
+                                                    : outcome.conf->listeners[0].origins;
             assert_int_not_equal(origins[row->option].line, 0);
         }
         outcome_clear(&outcome);

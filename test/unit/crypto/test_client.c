@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <openssl/ocsp.h>
 
 #include "unit/crypto/stage.h"
 
@@ -213,12 +214,137 @@ static void what_is_no_tls_is_told(void **state) {
     tls_context_drop(client);
 }
 
+/* ---- a pre-shared key ---- */
+
+static void expect_psk(struct tls_context *to, const char *identity, const char *key,
+                       enum dial_trouble trouble) {
+    struct tls_client_settings wanted = wanted_of("localhost");
+    wanted.cafile = NULL;
+    wanted.psk_identity = identity;
+    wanted.psk = key;
+    struct tls_context *client = load_client(&wanted, NULL);
+    struct talk talk = talk_of(client, to);
+    assert_int_equal(shake(&talk), trouble == DIAL_TROUBLE_NONE);
+    if (engine_dial_trouble(talk.client) != trouble)
+        fail_msg("%s: %s", identity, dial_trouble_label(engine_dial_trouble(talk.client)));
+    if (trouble == DIAL_TROUBLE_NONE)
+        assert_string_equal(SSL_get_version(talk.client->ssl), "TLSv1.2");
+    talk_free(&talk);
+    tls_context_drop(client);
+}
+
+static void a_shared_key_is_both_sides_proof(void **state) {
+    static const char keys[] = "edge:00a1b2c3d4e5f607\n";
+    struct tls_settings settings = settings_of(false);
+    (void)state;
+    settings.certfile = settings.keyfile = NULL;
+    settings.psk_file = text_write("keys", keys, sizeof keys - 1);
+    settings.psk_hint = "remote";
+    struct tls_context *to = load(&settings);
+    expect_psk(to, "edge", "00a1b2c3d4e5f607", DIAL_TROUBLE_NONE);
+    expect_psk(to, "edge", "00A1B2C3D4E5F607", DIAL_TROUBLE_NONE);
+    expect_psk(to, "edge", "00a1b2c3d4e5f608", DIAL_TROUBLE_PEER_ALERT);
+    expect_psk(to, "other", "00a1b2c3d4e5f607", DIAL_TROUBLE_PSK_REFUSED);
+    expect_psk(plain, "edge", "00a1b2c3d4e5f607",
+               DIAL_TROUBLE_HANDSHAKE_REFUSED); /* it has a certificate instead */
+    tls_context_drop(to);
+}
+
+/* ---- a stapled answer of the authority ---- */
+
+/* What is stapled: signed by `signer`, about `about`. */
+struct staple_wish {
+    const struct cert *signer;
+    X509 *about;
+    int status;
+    long from_s, until_s; /* relative to now */
+    bool is_broken;
+    enum dial_trouble trouble;
+};
+
+static unsigned char *staple_make(const struct staple_wish *wish, int *size) {
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(NULL, wish->about, ca.x509);
+    ASN1_TIME *from = X509_gmtime_adj(NULL, wish->from_s), *until = X509_gmtime_adj(NULL, wish->until_s);
+    ASN1_TIME *revoked_at = wish->status == V_OCSP_CERTSTATUS_REVOKED ? from : NULL;
+    assert_non_null(OCSP_basic_add1_status(basic, id, wish->status, 0, revoked_at, from, until));
+    assert_int_equal(OCSP_basic_sign(basic, wish->signer->x509, wish->signer->key, EVP_sha256(), NULL, 0), 1);
+    OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+    unsigned char *bytes = NULL;
+    *size = i2d_OCSP_RESPONSE(response, &bytes);
+    assert_true(*size > 0);
+    if (wish->is_broken)
+        bytes[*size / 2] ^= 1;
+    OCSP_RESPONSE_free(response);
+    OCSP_BASICRESP_free(basic);
+    OCSP_CERTID_free(id);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    return bytes;
+}
+
+static int staple_it(SSL *ssl, void *user) {
+    int size;
+    if (user == NULL)
+        return SSL_TLSEXT_ERR_NOACK;
+    unsigned char *bytes = staple_make(user, &size);
+    return SSL_set_tlsext_status_ocsp_resp(ssl, bytes, size) == 1 ? SSL_TLSEXT_ERR_OK
+                                                                  : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void expect_staple(struct staple_wish *wish, int version) {
+    struct tls_client_settings wanted = wanted_of("localhost");
+    enum dial_trouble trouble = wish == NULL ? DIAL_TROUBLE_NOT_STAPLED : wish->trouble;
+    wanted.requires_ocsp = true;
+    struct tls_context *client = load_client(&wanted, NULL);
+    struct tls_context *to = server_of("localhost", "DNS:localhost", &ca);
+    if (wish != NULL && wish->about == NULL)
+        wish->about = SSL_CTX_get0_certificate(to->ssl_ctx);
+    SSL_CTX_set_max_proto_version(to->ssl_ctx, version);
+    SSL_CTX_set_tlsext_status_cb(to->ssl_ctx, staple_it);
+    SSL_CTX_set_tlsext_status_arg(to->ssl_ctx, wish);
+    struct talk talk = talk_of(client, to);
+    bool is_good = shake(&talk);
+    if (engine_dial_trouble(talk.client) != trouble)
+        fail_msg("%s", dial_trouble_label(engine_dial_trouble(talk.client)));
+    assert_int_equal(is_good, trouble == DIAL_TROUBLE_NONE);
+    talk_free(&talk);
+    tls_context_drop(client);
+    tls_context_drop(to);
+}
+
+static void a_staple_is_demanded(void **state) {
+    const struct staple_wish rows[] = {
+        {&ca, NULL, V_OCSP_CERTSTATUS_GOOD, -60, 3600, false, DIAL_TROUBLE_NONE},
+        {&ca, NULL, V_OCSP_CERTSTATUS_REVOKED, -60, 3600, false, DIAL_TROUBLE_NOT_STAPLED},
+        {&ca, NULL, V_OCSP_CERTSTATUS_UNKNOWN, -60, 3600, false, DIAL_TROUBLE_NOT_STAPLED},
+        {&ca, NULL, V_OCSP_CERTSTATUS_GOOD, -7200, -3600, false, DIAL_TROUBLE_NOT_STAPLED}, /* too old */
+        {&ca, NULL, V_OCSP_CERTSTATUS_GOOD, 3600, 7200, false, DIAL_TROUBLE_NOT_STAPLED}, /* of the future */
+        {&ca, NULL, V_OCSP_CERTSTATUS_GOOD, -60, 3600, true, DIAL_TROUBLE_NOT_STAPLED},
+        {&ca, server.x509, V_OCSP_CERTSTATUS_GOOD, -60, 3600, false,
+         DIAL_TROUBLE_NOT_STAPLED}, /* of another one */
+        {&strange_ca, NULL, V_OCSP_CERTSTATUS_GOOD, -60, 3600, false, DIAL_TROUBLE_NOT_STAPLED},
+        {&server, NULL, V_OCSP_CERTSTATUS_GOOD, -60, 3600, false,
+         DIAL_TROUBLE_NOT_STAPLED}, /* who may not sign it */
+    };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t j = 0; j < sizeof rows / sizeof rows[0]; j++) {
+            struct staple_wish wish = rows[j];
+            expect_staple(&wish, versions[i]);
+        }
+        expect_staple(NULL, versions[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_name_is_checked),
         cmocka_unit_test(bytes_pass_both_ways),
         cmocka_unit_test(our_certificate_is_shown),
         cmocka_unit_test(what_is_no_tls_is_told),
+        cmocka_unit_test(a_shared_key_is_both_sides_proof),
+        cmocka_unit_test(a_staple_is_demanded),
     };
     return cmocka_run_group_tests(tests, stage_begin, stage_finish);
 }
