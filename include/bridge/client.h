@@ -85,7 +85,9 @@ struct client {
     struct deadline deadline; /* of the CONNACK, then of the keep-alive */
     uint64_t heard_ms, said_ms, began_ms;
     uint32_t keep_alive_s;
-    bool is_pinged; /* a PINGREQ waits for its answer */
+    bool is_pinged;    /* a PINGREQ waits for its answer */
+    bool ends_session; /* its DISCONNECT ends the session, where the version can say so (MQTT 5.0 3.14.2.2.2)
+                        */
     bool is_out_of_memory;
     struct client_buffer in, out;
     struct websocket *websocket; /* under MQTT; NULL: there is none */

@@ -74,8 +74,11 @@ struct end {
 void end_init(struct end *end, struct bridge *bridge, enum side side);
 /* Connects when it rests, and stays connected. */
 void end_want(struct end *end);
-/* Leaves; `is_final`: and says goodbye to who watches its state. */
+/* Leaves. */
 void end_rest(struct end *end);
+/* Before it leaves for good: takes its subscriptions back and ends its session, so that the broker does not
+ * go on queueing for nobody. */
+void end_forget(struct end *end);
 /* Breaks the connection; it is tried again as long as it is wanted. */
 void end_break(struct end *end, enum client_end why);
 /* prepare.c: goes on with end_connect, or end_unprepared. */

@@ -210,6 +210,8 @@ static void on_second(struct deadline *deadline, uint64_t now_ms) {
                    is_drained(bridge)
                        ? "all that was queued is sent; it ends"
                        : "its section is gone and a broker is not there: what is queued stays on the disk");
+        for (int i = 0; is_drained(bridge) && i < 2; i++)
+            end_forget(&bridge->ends[i]);
         bridge_stop(bridge, BRIDGE_STOP_NOW);
     }
     bridge_poll(bridge); /* belt and braces */

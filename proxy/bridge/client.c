@@ -60,7 +60,10 @@ void client_close(struct client *client, enum client_end end, bool has_goodbye) 
     bool is_polite = has_goodbye && client->state == CLIENT_OPEN;
     struct writer writer;
     if (is_polite && client_begin(client, PACKET_HEAD_MAX, &writer)) {
-        mqtt_write_disconnect(&writer, client_version(client), MQTT_REASON_SUCCESS, SPAN_NONE);
+        if (client->ends_session && client_version(client) == MQTT_VERSION_5)
+            writer_bytes(&writer, SPAN_LITERAL("\xE0\x07\0\x05\x11\0\0\0\0")); /* Session Expiry Interval 0 */
+        else
+            mqtt_write_disconnect(&writer, client_version(client), MQTT_REASON_SUCCESS, SPAN_NONE);
         client_wrote(client, &writer);
         client_flush(client);
     }

@@ -538,6 +538,16 @@ void end_want(struct end *end) {
         wait_and_try(end, 0);
 }
 
+void end_forget(struct end *end) {
+    const struct routes *routes = end->bridge->terms.routes;
+    struct span filter;
+    uint8_t qos;
+    end->client.ends_session = true;
+    for (size_t line = 0; end_is_up(end) && line < routes_count(routes); line++)
+        if (routes_source(routes, line, is_remote(end) ? LANE_IN : LANE_OUT, &filter, &qos))
+            client_write_unsubscribe(&end->client, next_id(end), filter);
+}
+
 void end_rest(struct end *end) {
     end->is_wanted = false;
     if (end->state == END_WAITING)

@@ -15,6 +15,8 @@ from peers.faults import FaultProxy
 from peers.ports import free_port
 
 VERSIONS = ["mqttv31", "mqttv311", "mqttv50"]
+# Messages of QoS 1 and of QoS 2, cuts of the link, restarts of the remote broker, kills of the program, seconds.
+TORTURE = [int(word) for word in os.environ.get("DRAWBRIDGE_TORTURE", "4000 1000 10 3 4 20").split()]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -142,7 +144,7 @@ def test_the_folder_of_the_queues_belongs_to_the_user(gate_of, broker_of):
         gate.stop()
 
 
-def test_a_torture_of_a_minute(tmp_path, broker_of, gate_of):
+def test_a_torture(tmp_path, broker_of, gate_of):
     """Cuts, restarts of the remote broker and kills of the program while messages pass: QoS 1 loses none, QoS 2 none and has none twice,
     the order of each topic is kept."""
     extra = "max_queued_messages 0\nmax_inflight_messages 0\n"
@@ -152,12 +154,13 @@ def test_a_torture_of_a_minute(tmp_path, broker_of, gate_of):
     listener = torture.Listener(remote.port, [("q1/#", 2), ("q2/#", 2)], ledger)
     gate = gate_of(section(local.port, proxy.port, tmp_path, "topic # out 2\nkeepalive_interval 10"))
     gate.wait_log("connected to the remote broker")
-    counts = {**torture.topics("q1", 5, 4000), **torture.topics("q2", 5, 1000)}
-    talker = torture.Talker(local.port, counts, rate=250)
-    torture.torture(gate, proxy, remote, talker, cuts=10, restarts=3, kills=4, seconds=18, seed=7)
-    talker.wait()
+    of_qos1, of_qos2, cuts, restarts, kills, seconds = TORTURE
+    counts = {**torture.topics("q1", 5, of_qos1), **torture.topics("q2", 5, of_qos2)}
+    talker = torture.Talker(local.port, counts, rate=(of_qos1 + of_qos2) / seconds)
+    torture.torture(gate, proxy, remote, talker, cuts=cuts, restarts=restarts, kills=kills, seconds=seconds - 2, seed=7)
+    talker.wait(seconds * 5)
     total = sum(counts.values())
-    ledger.wait(total, 60)
+    ledger.wait(total, 60 + seconds)
     time.sleep(1)
     wrong, missing, doubled = ledger.verdict(counts, [topic for topic in counts if topic.startswith("q2")])
     print("%d published, %d arrived, %d missing, %d doubled (QoS 1), %d repeated by the remote broker itself" % (

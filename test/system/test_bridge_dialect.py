@@ -3,7 +3,6 @@ to ours, the same messages are published on both sides, and what arrives everywh
 import pytest
 
 from peers.broker import Broker, Subscriber, publish
-from peers.ports import free_port
 
 END = "zz/end"
 

@@ -1,9 +1,11 @@
 """Bridges come, change and go at a reload; who is not meant notices nothing."""
+import re
 import time
 import urllib.request
 
 import pytest
 
+from peers import packets as mqtt
 from peers.bridge import numbers, wait_until
 from peers.broker import publish
 
@@ -62,6 +64,19 @@ def test_a_removed_section_drains_first(world, subscriber_of):
     world.feed("o/a", range(200, 203))
     time.sleep(0.5)
     assert len(there.messages) == 100
+    wait_until(lambda: re.search(r"Received UNSUBSCRIBE from local\.other$", world.local.log(), re.M), "it still subscribes")
+
+
+def test_a_removed_section_leaves_no_session(world, backend_of):
+    """MQTT 5: the DISCONNECT ends it."""
+    far = backend_of()
+    world.start(LINES + other(world, "topic o/# out 1\ntopic i/# in 1\nbridge_protocol_version mqttv50\n", far.port), is_up=False)
+    world.gate.wait_log("bridge other: connected to the remote broker")
+    world.gate.reload(world.config(LINES))
+    connection = far.wait_connection()
+    goodbye = connection.wait_packet(mqtt.DISCONNECT)
+    assert goodbye.prop(0x11) == 0
+    assert [filter_ for packet in connection.of_kind(mqtt.UNSUBSCRIBE) for filter_ in packet.filters].count("i/#") == 1
 
 
 def metrics(world):
