@@ -68,7 +68,7 @@ class Subscriber:
         command = ["stdbuf", "-oL", "mosquitto_sub", "-d", "-h", "127.0.0.1", "-p", str(port), "-F", "MSG|%t|%q|%r|%x"]
         self.process = subprocess.Popen(command + [str(word) for word in arguments], stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
-        self.messages, self.other = [], ""
+        self.messages, self._lines = [], []
         self.changed = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
         if is_awaited:
@@ -81,12 +81,17 @@ class Subscriber:
                     topic, qos, retain, payload = line.decode().rstrip("\n").split("|")[1:]
                     self.messages.append((topic, int(qos), int(retain), bytes.fromhex(payload)))
                 else:
-                    self.other += line.decode(errors="replace")
+                    self._lines.append(line.decode(errors="replace"))
                 self.changed.notify_all()
+
+    @property
+    def other(self):
+        """What it said besides."""
+        return "".join(self._lines)
 
     def _wait(self, condition, timeout, what):
         with self.changed:
-            assert self.changed.wait_for(condition, timeout), "mosquitto_sub waits for %s: %s" % (what, self.other)
+            assert self.changed.wait_for(condition, timeout), "mosquitto_sub waits for %s: %s" % (what, self.other[-4000:])
 
     def wait(self, count, timeout=60):
         """That many messages, which are returned; the rest is not looked at."""
